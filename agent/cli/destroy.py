@@ -1,0 +1,52 @@
+"""`destroy`: stop and remove everything; the data stays unless `--data` and the stack's name say otherwise."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+
+from agent.cli.output import ProgressLines
+from agent.cli.session import home_of, stack_from_release
+from agent.errors import UsageError
+from agent.operations.lifecycle import destroy
+from agent.system.lock import hold
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask (data is still kept)")
+    parser.add_argument("--data", action="store_true", help="also delete data, secrets and certificates")
+    parser.add_argument("--confirm", metavar="NAME", help="the stack's name, instead of typing it")
+    parser.add_argument("--no-dump", action="store_true", help="delete data without a last verified dump")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask, destroy, and say what is left."""
+    with hold(home_of(arguments).lock, message="destroy"):
+        stack = replace(stack_from_release(arguments), tell=ProgressLines("auto"))
+        name = stack.desired.settings.name
+        if arguments.data:
+            _typed_name(arguments, name)
+        elif not arguments.yes:
+            _ask(f"stop and remove every service of {name} (its data is kept)")
+        dumps = destroy(stack, with_data=arguments.data, take_dump=not arguments.no_dump)
+    for path in dumps:
+        print(f"last dump: {path}")
+    print("Removed." if arguments.data else f"Removed; the data is still in {stack.home.root / 'data'}.")
+    return 0
+
+
+def _typed_name(arguments: argparse.Namespace, name: str) -> None:
+    given = arguments.confirm
+    if given is None and sys.stdin.isatty():
+        given = input(f"this deletes all data of {name}; type its name: ").strip()
+    if given != name:
+        raise UsageError(f"deleting data needs the stack's name, {name}", hint=f"--confirm {name}")
+
+
+def _ask(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(f"this needs an answer: {question}", hint="say it with -y")
+    if input(f"{question}? [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise UsageError("nothing was changed")

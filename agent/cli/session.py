@@ -1,0 +1,102 @@
+"""Open a stack for a verb: from the file for plan and apply, from the stored release for all others."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.engine.process import ProcessEngine
+from agent.errors import AgentError, ConfigurationError, UsageError
+from agent.model.desired import Desired
+from agent.model.home import Home
+from agent.operations.releases import Release, latest
+from agent.operations.stack import Listener, Stack, default_home, ensure_secrets, secret_values
+from agent.render.launch import Surroundings
+from agent.system.accounts import find_user
+from agent.system.secret_store import read_secrets
+
+if TYPE_CHECKING:
+    from agent.config.read import Configuration
+
+_PLACES = (Path("refnet.yaml"), Path("/etc/refnet-agent/refnet.yaml"))
+
+
+def add_file_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which file, overlay and single values to read."""
+    parser.add_argument("-f", "--file", help="the file (default: ./refnet.yaml, /etc/refnet-agent/refnet.yaml)")
+    parser.add_argument("-e", "--environment", help="also read the overlay refnet.<environment>.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one value")
+
+
+def read_file(arguments: argparse.Namespace) -> Configuration:
+    """Return the decoded file; raise ConfigurationError with every problem."""
+    from agent.config.read import read_settings  # noqa: PLC0415 - verbs that need no file never pay for the decoder
+    from agent.system.assets import catalogue  # noqa: PLC0415
+
+    path = Path(arguments.file) if arguments.file else next((each for each in _PLACES if each.exists()), None)
+    if path is None:
+        places = " or ".join(map(str, _PLACES))
+        raise ConfigurationError((f"no file: neither {places} exists",), hint="name it with -f FILE")
+    overrides = tuple(arguments.set)
+    return read_settings(path, environment=arguments.environment, overrides=overrides, catalogue=catalogue())
+
+
+def stack_from_file(arguments: argparse.Namespace, *, tell: Listener | None = None, write: bool) -> Stack:
+    """Return the stack the file asks for; `write` generates the secrets that are missing."""
+    from agent.operations.desire import desire, surroundings  # noqa: PLC0415
+
+    configuration = read_file(arguments)
+    home = default_home(arguments.home)
+    base = configuration.path.resolve().parent
+    settings = configuration.settings
+    store = ensure_secrets(settings, home) if write else read_secrets(home.secrets)
+    around = surroundings(settings, home, store)
+    stack = Stack(
+        home=home,
+        engine=ProcessEngine(home.root),
+        desired=desire(settings, around, base=base),
+        around=around,
+        base=base,
+    )
+    return stack if tell is None else _told(stack, tell)
+
+
+def stack_from_release(arguments: argparse.Namespace, *, release: Release | None = None) -> Stack:
+    """Return the stack of a stored release, the newest by default; raise AgentError when nothing was applied."""
+    home = default_home(arguments.home)
+    release = release or latest(home)
+    if release is None:
+        raise AgentError(f"nothing has been applied in {home.root}", hint="refnet-agent apply -f refnet.yaml")
+    store = read_secrets(home.secrets)
+    desired: Desired = release.desired
+    names = {each.service.user for each in desired.services if each.service.user}
+    around = Surroundings(
+        settings=desired.settings,
+        home=home,
+        users={name: find_user(name) for name in names},
+        secrets=secret_values(desired.settings, home, store),
+        key=store.key,
+    )
+    base = Path(release.base or ".")
+    return Stack(home=home, engine=ProcessEngine(home.root), desired=desired, around=around, base=base)
+
+
+def home_of(arguments: argparse.Namespace) -> Home:
+    """Return the home the verb works on."""
+    return default_home(arguments.home)
+
+
+def chosen(stack: Stack, names: list[str]) -> tuple[str, ...]:
+    """Return the services named, all of them when none is; raise UsageError for an unknown one."""
+    known = tuple(each.name for each in stack.desired.services)
+    for name in names:
+        if name not in known:
+            raise UsageError(f"there is no service {name}", hint=f"services: {', '.join(known)}")
+    return tuple(names) or known
+
+
+def _told(stack: Stack, tell: Listener) -> Stack:
+    from dataclasses import replace  # noqa: PLC0415
+
+    return replace(stack, tell=tell)

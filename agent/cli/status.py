@@ -1,0 +1,60 @@
+"""`status`: every service and how it is; exit 0 healthy, 2 degraded, 3 down."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from typing import Any
+
+from agent.cli.output import print_json, print_table, printable, state_colour
+from agent.cli.session import stack_from_release
+from agent.operations.status import status
+
+_EXIT = {"healthy": 0, "degraded": 2, "down": 3}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--checks", action="store_true", help="also show what each failing check said")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the status and return its exit code."""
+    found = status(stack_from_release(arguments))
+    if arguments.json:
+        print_json(found)
+        return _EXIT[found["verdict"]]
+    print(f"{found['stack']} on {found['engine']}: {state_colour(found['verdict'])}")
+    rows = [_row(service, instance) for service in found["services"] for instance in service["instances"]]
+    print_table(("INSTANCE", "STATUS", "PID", "ADDRESS", "RESTARTS", "UP", "MEMORY"), rows)
+    for service in found["services"]:
+        for instance in service["instances"]:
+            if arguments.checks or instance["status"] not in {"passing", "complete", "unavailable"}:
+                words = instance.get("output", "").strip().splitlines()
+                if words:
+                    print(f"  {instance['name']}: {instance.get('check', '')} {printable(words[0])[:200]}")
+    return _EXIT[found["verdict"]]
+
+
+def _row(service: dict[str, Any], instance: dict[str, Any]) -> tuple[str, ...]:
+    memory = instance.get("memory_bytes")
+    return (
+        instance["name"],
+        instance["status"],
+        str(instance.get("pid") or "-"),
+        instance.get("address") or "-",
+        str(instance.get("restarts", 0)),
+        _age(instance.get("started_at")),
+        f"{memory // 1024**2} MiB" if memory else "-",
+    )
+
+
+def _age(since: str | None) -> str:
+    if since is None:
+        return "-"
+    seconds = int((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{max(seconds, 0)}s"

@@ -1,0 +1,51 @@
+"""Tell the gateway and Prometheus which instances there are; a change is a reload, never a restart."""
+
+from __future__ import annotations
+
+import threading
+
+from agent.model.instance import InstanceState
+from agent.operations.prepare import finished
+from agent.operations.stack import Stack
+from agent.render.discovery import render_targets, render_upstreams, upstream_services
+from agent.system.files import ensure_directory, write_atomic
+
+_ONE_WRITER = threading.Lock()
+
+
+def publish(stack: Stack, *, leaving: str | None = None) -> None:
+    """Write upstreams and targets from what runs, without the instance that is about to stop."""
+    with _ONE_WRITER:
+        running = tuple(
+            each
+            for each in stack.engine.observe()
+            if each.state is InstanceState.RUNNING and each.instance != leaving and each.address
+        )
+        settings = stack.desired.settings
+        addresses: dict[str, list[str]] = {name: [] for name in upstream_services(settings)}
+        for each in running:
+            if each.service in addresses and each.address:
+                addresses[each.service].append(each.address)
+        if _write(stack, "gateway", "upstreams.conf", render_upstreams(settings, addresses)):
+            _reload(stack, "gateway")
+        _write(stack, "prometheus", "targets.json", render_targets(settings.services, running))
+
+
+def _write(stack: Stack, service: str, name: str, text: str) -> bool:
+    if stack.desired.find(service) is None:
+        return False
+    ensure_directory(stack.home.dynamic(service), mode=0o755)
+    path = stack.home.dynamic(service) / name
+    if path.exists() and path.read_text() == text:
+        return False
+    write_atomic(path, text, mode=0o644)
+    return True
+
+
+def _reload(stack: Stack, name: str) -> None:
+    service = stack.desired.find(name)
+    seen = stack.seen(name)
+    for launch in service.launches if service else ():
+        instance = seen.get(launch.instance)
+        if service and instance and instance.state is InstanceState.RUNNING and instance.digest == launch.digest:
+            stack.engine.update(finished(stack, service, launch), reload=True)

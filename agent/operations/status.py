@@ -1,0 +1,69 @@
+"""What runs now, as the engine sees it and its checks judge it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from agent.model.desired import DesiredService
+from agent.model.instance import InstanceState, ObservedInstance
+from agent.operations.health import Verdict, judge_all
+from agent.operations.held import held_services
+from agent.operations.stack import Stack
+
+
+def status(stack: Stack) -> dict[str, Any]:
+    """Return the documented status object: stack, engine, verdict and every service with its instances."""
+    observed = stack.engine.observe()
+    verdicts = judge_all(stack, observed)
+    held = held_services(stack.home)
+    services = [_service(each, observed, verdicts, held) for each in stack.desired.services]
+    return {
+        "stack": stack.desired.settings.name,
+        "engine": stack.engine.capabilities().name,
+        "verdict": _verdict(services),
+        "as_of": datetime.now(UTC).isoformat(timespec="seconds"),
+        "daemon": None,
+        "services": services,
+    }
+
+
+def _service(
+    service: DesiredService,
+    observed: tuple[ObservedInstance, ...],
+    verdicts: dict[str, Verdict] | Any,
+    held: frozenset[str],
+) -> dict[str, Any]:
+    seen = [each for each in observed if each.service == service.name]
+    instances = [_instance(each, verdicts[each.instance]) for each in seen]
+    if service.unavailable:
+        instances = [{"name": service.name, "status": "unavailable", "output": service.unavailable}]
+    return {
+        "name": service.name,
+        "desired": 0 if service.name in held else len(service.launches),
+        "healthy": sum(1 for each in seen if verdicts[each.instance].is_good),
+        "instances": instances,
+    }
+
+
+def _instance(seen: ObservedInstance, verdict: Verdict) -> dict[str, Any]:
+    complete = seen.state is InstanceState.COMPLETE
+    return {
+        "name": seen.instance,
+        "pid": seen.pid,
+        "address": seen.address,
+        "status": "complete" if complete else verdict.status,
+        "restarts": seen.restarts,
+        "started_at": seen.started_at.isoformat() if seen.started_at else None,
+        "memory_bytes": seen.memory_bytes,
+        "limits_by": seen.limits_by,
+        "check": verdict.check,
+        "output": verdict.output,
+    }
+
+
+def _verdict(services: list[dict[str, Any]]) -> str:
+    wanted = [each for each in services if each["desired"]]
+    if all(each["healthy"] >= each["desired"] for each in wanted):
+        return "healthy"
+    return "degraded" if any(each["healthy"] for each in wanted) else "down"

@@ -1,0 +1,99 @@
+"""The only door to other programs: tuples in, a result out, always with a timeout."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import CommandFailed, CommandMissing
+from agent.model.instance import User
+
+_POSTGRES = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+SEARCH_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin", *_POSTGRES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """How a command ended and what it said."""
+
+    command: tuple[str, ...]
+    code: int
+    output: str
+    error: str
+
+    @property
+    def said(self) -> str:
+        """The last lines of everything it printed."""
+        return "\n".join((self.output + self.error).strip().splitlines()[-20:])
+
+
+def find_binary(name: str, *, first: tuple[str, ...] = ()) -> str | None:
+    """Return the absolute path of a command, looking in `first` and then in the system's short path."""
+    if "/" in name:
+        return name if os.access(name, os.X_OK) else None
+    return shutil.which(name, path=":".join((*first, *SEARCH_PATH)))
+
+
+def run(
+    command: tuple[str, ...],
+    *,
+    timeout: float,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | str | None = None,
+    user: User | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run to the end and return the result; raise CommandMissing, or CommandFailed unless `check` is off.
+
+    The timeout is in seconds and ends the command's whole session. Without `environment` ours is passed on.
+    """
+    identity: dict[str, object] = {}
+    if user is not None and os.geteuid() == 0:
+        identity = {"user": user.uid, "group": user.gid, "extra_groups": list(user.groups)}
+    try:
+        process = subprocess.Popen(  # type: ignore[call-overload]
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(os.environ if environment is None else environment),
+            cwd=directory,
+            start_new_session=True,
+            **identity,
+        )
+    except FileNotFoundError as error:
+        raise CommandMissing(f"{command[0]} is not on this machine", hint="see: refnet-agent doctor") from error
+    except OSError as error:
+        raise CommandFailed(f"cannot run {command[0]}: {error.strerror}") from error
+    return _finish(process, command, timeout=timeout, check=check)
+
+
+def _finish(process: subprocess.Popen[bytes], command: tuple[str, ...], *, timeout: float, check: bool) -> Completed:
+    try:
+        output, error = process.communicate(timeout=timeout)
+    except BaseException as problem:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, error = process.communicate()
+        if not isinstance(problem, subprocess.TimeoutExpired):
+            raise
+        text = (output + error).decode(errors="replace").strip()
+        raise CommandFailed(f"{shlex.join(command)} took longer than {timeout:g} s\n{text}".rstrip()) from None
+    completed = Completed(
+        command=command,
+        code=process.returncode,
+        output=output.decode(errors="replace"),
+        error=error.decode(errors="replace"),
+    )
+    if check and completed.code != 0:
+        raise CommandFailed(f"{shlex.join(command)} {_ended(completed.code)}\n{completed.said}".rstrip())
+    return completed
+
+
+def _ended(code: int) -> str:
+    return f"ended with exit code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"

@@ -1,0 +1,52 @@
+"""One changer of a home at a time; the kernel frees the lock of a dead holder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.errors import Busy
+
+_POLL_SECONDS = 0.1
+
+
+@contextmanager
+def hold(path: Path, *, message: str, wait: float = 0.0) -> Iterator[None]:
+    """Hold the lock while the body runs; raise Busy, naming the holder, after `wait` seconds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _take(descriptor, wait=wait)
+        holder = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds"), "message": message}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, *, wait: float) -> None:
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+                continue
+            raise Busy(_holder(descriptor), hint="wait for it with --lock-wait 5m") from None
+        return
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return f"{holder['message']} is running as pid {holder['pid']} since {holder['since']}"
+    except (ValueError, KeyError):
+        return "another command is changing this home"
