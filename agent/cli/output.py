@@ -104,4 +104,7 @@ class ProgressLines:
             print(json.dumps({**step, "done": progress.done, "seconds": round(seconds, 3)}), flush=True)
             return
         state = state_colour(progress.state)
-        print(f"  {seconds:6.1f}s  {progress.service:<16} {state} {progress.detail}".rstrip(), flush=True)
+        # One write: lines of services that start side by side do not mix.
+        line = f"  {seconds:6.1f}s  {progress.service:<16} {state} {progress.detail}".rstrip()
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()

@@ -56,22 +56,40 @@ def run(
     identity: dict[str, object] = {}
     if user is not None and os.geteuid() == 0:
         identity = {"user": user.uid, "group": user.gid, "extra_groups": list(user.groups)}
+    else:
+        user = None
+    readers, writers = zip(_pipe(user), _pipe(user), strict=True)
     try:
         process = subprocess.Popen(  # type: ignore[call-overload]
             command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=writers[0],
+            stderr=writers[1],
             env=dict(os.environ if environment is None else environment),
             cwd=directory,
             start_new_session=True,
             **identity,
         )
-    except FileNotFoundError as error:
-        raise CommandMissing(f"{command[0]} is not on this machine", hint="see: refnet-agent doctor") from error
     except OSError as error:
+        for reader in readers:
+            os.close(reader)
+        if isinstance(error, FileNotFoundError):
+            message = f"{command[0]} is not on this machine"
+            raise CommandMissing(message, hint="see: refnet-agent doctor") from error
         raise CommandFailed(f"cannot run {command[0]}: {error.strerror}") from error
+    finally:
+        for writer in writers:
+            os.close(writer)
+    process.stdout, process.stderr = (os.fdopen(reader, "rb") for reader in readers)
     return _finish(process, command, timeout=timeout, check=check)
+
+
+def _pipe(user: User | None) -> tuple[int, int]:
+    """Return a pipe the command's user may open again by name: nginx logs to /dev/stdout."""
+    reader, writer = os.pipe()
+    if user is not None:
+        os.fchown(writer, user.uid, user.gid)
+    return reader, writer
 
 
 def _finish(process: subprocess.Popen[bytes], command: tuple[str, ...], *, timeout: float, check: bool) -> Completed:

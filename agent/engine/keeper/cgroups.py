@@ -43,6 +43,23 @@ def hierarchies() -> dict[str, str]:
     return found
 
 
+def joined_by(pid: int, slug: str, name: str) -> dict[str, str]:
+    """Return the instance's folders as its process tells them, for when the record of them is lost."""
+    ending = f"/refnet-{slug}/{name}"
+    paths: dict[str, str] = {}
+    for line in _read(f"/proc/{pid}/cgroup").splitlines():
+        _, names, path = line.split(":", 2)
+        if path.endswith(ending):
+            paths.update(dict.fromkeys(names.split(",") if names else ["unified"], path))
+    found: dict[str, str] = {}
+    for line in _read("/proc/mounts").splitlines():
+        _, mount, kind, options = line.split()[:4]
+        for controller in ["unified"] if kind == "cgroup2" else options.split(",") if kind == "cgroup" else []:
+            if controller in paths:
+                found[controller] = mount + paths[controller]
+    return found
+
+
 def version(groups: dict[str, str]) -> str:
     """Return which kind of cgroup could enforce a memory limit here: cgroup2, cgroup1 or none."""
     unified = groups.get("unified", "")

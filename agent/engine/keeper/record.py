@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from agent.engine.keeper import processes
+from agent.engine.keeper import cgroups, processes
 
 VERSION = 1
 RECORD = "record.json"
@@ -109,6 +109,8 @@ def _rebuilt(directory: str, launch: Json, tag: str) -> Json | None:
     record["ready"] = launch["ready_line"] is None
     record["pid"], record["ticks"] = leader
     record["session"] = leader[0]
+    name, slug = tag.rsplit("@", 1)
+    record["cgroups"] = cgroups.joined_by(leader[0], slug, name)
     record["started_monotonic"] = leader[1] / os.sysconf("SC_CLK_TCK")
     return record
 
