@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from agent.errors import DeployFailed
 from agent.model.desired import DesiredService
@@ -21,6 +22,8 @@ from agent.system.probe import ProbeResult, ProbeTarget, Status, probe
 _POLL_SECONDS = 0.1
 _RESTARTS_TOO_MANY = 3
 _LOG_LINES = 20
+_JUST_STARTED = timedelta(seconds=2)
+"""Lines from before the waiting began still belong to this start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,7 @@ def wait_healthy(stack: Stack, service: DesiredService, launch: Launch) -> None:
     An instance that gave up, or was restarted three times meanwhile, fails at once.
     """
     policy = service.service.update
+    began = datetime.now(UTC) - _JUST_STARTED
     deadline = time.monotonic() + policy.healthy_deadline.total_seconds()
     first_restarts: int | None = None
     well_since: float | None = None
@@ -90,11 +94,13 @@ def wait_healthy(stack: Stack, service: DesiredService, launch: Launch) -> None:
         gave_up = seen.state in {InstanceState.FAILED, InstanceState.STOPPED}
         looping = seen.restarts - first_restarts >= _RESTARTS_TOO_MANY
         if gave_up or looping or now > deadline:
-            raise failure(stack, launch.instance, seen, verdict)
+            raise failure(stack, launch.instance, seen, verdict, since=began)
         time.sleep(_POLL_SECONDS)
 
 
-def failure(stack: Stack, instance: str, seen: ObservedInstance, verdict: Verdict) -> DeployFailed:
+def failure(
+    stack: Stack, instance: str, seen: ObservedInstance, verdict: Verdict, *, since: datetime | None = None
+) -> DeployFailed:
     """Return the error that names the failing check, its output, how the process ended and its last lines."""
     parts = [f"{instance} did not become healthy: {verdict.status}"]
     if verdict.check:
@@ -103,15 +109,15 @@ def failure(stack: Stack, instance: str, seen: ObservedInstance, verdict: Verdic
         parts.append(f"  output  {verdict.output.strip()[:600]}")
     if ended := describe_exit(seen):
         parts.append(f"  process {ended}, {seen.restarts} restarts")
-    if lines := last_lines(stack, instance):
+    if lines := last_lines(stack, instance, since=since):
         parts += ["  last lines:", *(f"    {line}" for line in lines)]
     service = seen.service
     return DeployFailed("\n".join(parts), hint=f"refnet-agent logs {service} -n 100")
 
 
-def last_lines(stack: Stack, instance: str, *, count: int = _LOG_LINES) -> tuple[str, ...]:
-    """Return the instance's last lines of output."""
-    lines = stack.engine.logs(instance, lines=count, since=None, follow=False)
+def last_lines(stack: Stack, instance: str, *, since: datetime | None = None) -> tuple[str, ...]:
+    """Return the instance's last lines of output, none from before `since`."""
+    lines = stack.engine.logs(instance, lines=_LOG_LINES, since=since, follow=False)
     return tuple(line.text for line in lines)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.core.reconcile import run_identity
 from agent.model.desired import DesiredService
 from agent.model.instance import InstanceState, ObservedInstance
 from agent.operations.health import Verdict, judge_all
 from agent.operations.held import held_services
+from agent.operations.migrate import completed_runs
 from agent.operations.stack import Stack
 
 
@@ -17,7 +20,11 @@ def status(stack: Stack) -> dict[str, Any]:
     observed = stack.engine.observe()
     verdicts = judge_all(stack, observed)
     held = held_services(stack.home)
-    services = [_service(each, observed, verdicts, held) for each in stack.desired.services]
+    done = completed_runs(stack)
+    services = [
+        _completed(each) if _is_completed(each, done) else _service(each, observed, verdicts, held)
+        for each in stack.desired.services
+    ]
     return {
         "stack": stack.desired.settings.name,
         "engine": stack.engine.capabilities().name,
@@ -31,7 +38,7 @@ def status(stack: Stack) -> dict[str, Any]:
 def _service(
     service: DesiredService,
     observed: tuple[ObservedInstance, ...],
-    verdicts: dict[str, Verdict] | Any,
+    verdicts: Mapping[str, Verdict],
     held: frozenset[str],
 ) -> dict[str, Any]:
     seen = [each for each in observed if each.service == service.name]
@@ -44,6 +51,16 @@ def _service(
         "healthy": sum(1 for each in seen if verdicts[each.instance].is_good),
         "instances": instances,
     }
+
+
+def _is_completed(service: DesiredService, done: frozenset[str]) -> bool:
+    return service.service.is_oneshot and any(run_identity(launch) in done for launch in service.launches)
+
+
+def _completed(service: DesiredService) -> dict[str, Any]:
+    """A one-shot that ended well leaves no instance behind, only the memory of it."""
+    instances = [{"name": launch.instance, "pid": None, "status": "complete"} for launch in service.launches]
+    return {"name": service.name, "desired": len(instances), "healthy": len(instances), "instances": instances}
 
 
 def _instance(seen: ObservedInstance, verdict: Verdict) -> dict[str, Any]:

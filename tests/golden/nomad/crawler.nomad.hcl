@@ -1,0 +1,56 @@
+job "refnet-crawler" {
+  datacenters = ["*"]
+  type        = "service"
+
+  group "crawler" {
+    count = 1
+
+    restart {
+      attempts = 10
+      interval = "10m"
+      delay    = "1s"
+      mode     = "delay"
+    }
+
+    update {
+      health_check     = "checks"
+      min_healthy_time = "0s"
+      healthy_deadline = "1m"
+      auto_revert      = true
+    }
+
+    task "crawler" {
+      driver = "raw_exec"
+      user   = "refnet"
+
+      config {
+        command = "celery"
+        args    = ["-A", "refnet_app.worker:celery", "worker", "-Q", "crawler", "-n", "$${INSTANCE}@%h", "--concurrency", "1", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+      }
+
+      env {
+        OUTPUT_DIR = "$${VOLUME_output}"
+      }
+
+      template {
+        destination = "secrets/environment"
+        env         = true
+        change_mode = "noop"
+        data        = <<EOT
+{{ with nomadVar "nomad/jobs/refnet-crawler" }}
+DATABASE_URL={{ .DATABASE_URL }}
+REDIS_URL={{ .REDIS_URL }}
+{{ end }}
+EOT
+      }
+
+      kill_signal  = "SIGTERM"
+      kill_timeout = "1m"
+
+      resources {
+        cpu    = 300
+        memory = 512
+      }
+    }
+  }
+}
