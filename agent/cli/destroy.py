@@ -8,8 +8,14 @@ from dataclasses import replace
 
 from agent.cli.output import ProgressLines
 from agent.cli.session import home_of, stack_from_release
+from agent.engine.process import ProcessEngine
 from agent.errors import UsageError
+from agent.model.desired import Desired
+from agent.model.settings import Settings
 from agent.operations.lifecycle import destroy
+from agent.operations.releases import latest
+from agent.operations.stack import Stack
+from agent.render.launch import Surroundings
 from agent.system.lock import hold
 
 
@@ -24,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask, destroy, and say what is left."""
     with hold(home_of(arguments).lock, message="destroy"):
-        stack = replace(stack_from_release(arguments), tell=ProgressLines("auto"))
+        stack = replace(_stack(arguments), tell=ProgressLines("auto"))
         name = stack.desired.settings.name
         if arguments.data:
             _typed_name(arguments, name)
@@ -35,6 +41,19 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"last dump: {path}")
     print("Removed." if arguments.data else f"Removed; the data is still in {stack.home.root / 'data'}.")
     return 0
+
+
+def _stack(arguments: argparse.Namespace) -> Stack:
+    """Return what was applied; a first apply that failed left instances but no release."""
+    home = home_of(arguments)
+    if latest(home) is not None:
+        return stack_from_release(arguments)
+    engine = ProcessEngine(home.root)
+    if not home.instances.exists():
+        raise UsageError(f"nothing has been applied in {home.root}")
+    settings = Settings(name=home.root.name)
+    around = Surroundings(settings=settings, home=home)
+    return Stack(home=home, engine=engine, desired=Desired(settings=settings), around=around, base=home.root)
 
 
 def _typed_name(arguments: argparse.Namespace, name: str) -> None:

@@ -18,6 +18,7 @@ from agent.engine import keeper_client, keeper_logs
 from agent.engine.base import Capabilities
 from agent.engine.keeper import cgroups, processes, record
 from agent.errors import EngineFailed
+from agent.model.home import Home
 from agent.model.instance import Exit, InstanceState, Launch, LogLine, ObservedInstance
 
 POLL_EVERY = 0.01
@@ -120,8 +121,11 @@ class ProcessEngine:
 
     def logs(self, instance: str, *, lines: int | None, since: datetime | None, follow: bool) -> Iterator[LogLine]:
         """Yield the instance's output over its rotated files."""
-        self._require(instance)
-        path = Path(self._read_launch(instance).log_path)
+        # A one-shot is forgotten when it ended; what it said is still there.
+        path = Home(root=self.home).logs / f"{instance}.log"
+        if self._directory(instance).exists() or not path.exists():
+            self._require(instance)
+            path = Path(self._read_launch(instance).log_path)
         reader = keeper_logs.follow if follow else keeper_logs.read
         return reader(path, instance, lines=lines, since=since)
 

@@ -60,7 +60,7 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
         folder.chmod(0o711)
     made = Agent(home=home, file=tmp_path / "stack.yaml")
     yield made
-    if (home / "releases").exists():
+    if (home / "instances").exists():
         made.run("destroy", "-y")
 
 
