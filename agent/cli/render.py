@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print or write the texts; secrets stay placeholders."""
-    desired = stack_from_file(arguments, write=False).desired
+    desired = stack_from_file(arguments, write=False, runs=False).desired
     for name, text in _texts(desired, arguments.format).items():
         if arguments.output:
             write_atomic(Path(arguments.output) / name, text, mode=0o644)

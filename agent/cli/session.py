@@ -10,6 +10,7 @@ from agent.engine.process import ProcessEngine
 from agent.errors import AgentError, ConfigurationError, UsageError
 from agent.model.desired import Desired
 from agent.model.home import Home
+from agent.model.settings import EngineName
 from agent.operations.releases import Release, latest
 from agent.operations.stack import Listener, Stack, default_home, ensure_secrets, secret_values
 from agent.render.launch import Surroundings
@@ -42,14 +43,20 @@ def read_file(arguments: argparse.Namespace) -> Configuration:
     return read_settings(path, environment=arguments.environment, overrides=overrides, catalogue=catalogue())
 
 
-def stack_from_file(arguments: argparse.Namespace, *, tell: Listener | None = None, write: bool) -> Stack:
-    """Return the stack the file asks for; `write` generates the secrets that are missing."""
+def stack_from_file(
+    arguments: argparse.Namespace, *, tell: Listener | None = None, write: bool, runs: bool = True
+) -> Stack:
+    """Return the stack the file asks for; `write` generates missing secrets, `runs` refuses an engine that cannot run yet."""
     from agent.operations.desire import desire, surroundings  # noqa: PLC0415
 
     configuration = read_file(arguments)
     home = default_home(arguments.home)
     base = configuration.path.resolve().parent
     settings = configuration.settings
+    if runs and settings.engine not in {EngineName.AUTO, EngineName.PROCESS}:
+        origin = configuration.origins.get("engine", str(configuration.path))
+        problem = f"{origin}: engine: {settings.engine} cannot run services yet, only its job specs are rendered"
+        raise ConfigurationError((problem,), hint="use engine: process")
     store = ensure_secrets(settings, home) if write else read_secrets(home.secrets)
     around = surroundings(settings, home, store)
     stack = Stack(

@@ -107,3 +107,10 @@ def test_an_unknown_verb_and_an_unknown_service_name_the_nearest(agent: Agent) -
     agent.write(f"name: demo\nservices:\n{STEADY}")
     agent.apply()
     assert "services: steady" in agent.run("restart", "stedy", code=64)
+
+
+def test_an_engine_that_cannot_run_services_yet_is_refused(agent: Agent) -> None:
+    """It never runs on another engine than the one asked for."""
+    agent.write(f"name: demo\nengine: nomad\nservices:\n{STEADY}")
+
+    assert "stack.yaml:2:1: engine: nomad cannot run services yet" in agent.apply(code=64)
