@@ -46,7 +46,10 @@ def read_file(arguments: argparse.Namespace) -> Configuration:
 def stack_from_file(
     arguments: argparse.Namespace, *, tell: Listener | None = None, write: bool, runs: bool = True
 ) -> Stack:
-    """Return the stack the file asks for; `write` generates missing secrets, `runs` refuses an engine that cannot run yet."""
+    """Return the stack the file asks for.
+
+    `write` generates missing secrets; `runs` refuses an engine that cannot run services yet.
+    """
     from agent.operations.desire import desire, surroundings  # noqa: PLC0415
 
     configuration = read_file(arguments)
