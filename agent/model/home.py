@@ -52,6 +52,11 @@ class Home:
         """The authority and the gateway's certificate."""
         return self.root / "certs"
 
+    @property
+    def migrating(self) -> Path:
+        """There while a migration may have changed something that no stored release knows of."""
+        return self.root / "migrating"
+
     def code(self, digest: str) -> Path:
         """Return the read-only copy of one code version."""
         return self.root / "code" / digest

@@ -188,6 +188,7 @@ class Dump:
 
     command: tuple[str, ...]
     verify: tuple[str, ...]
+    timeout: Duration = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +253,7 @@ class Service:
     kill_timeout: Duration = timedelta(seconds=10)
     reload_signal: str | None = None
     success_exit_codes: tuple[int, ...] = (0,)
+    timeout: Annotated[Duration, "how long a one-shot may run before it is stopped"] = timedelta(hours=2)
     exports: dict[str, str] = field(default_factory=dict)
     generated_secrets: tuple[str, ...] = ()
     packages: dict[str, str] = field(default_factory=dict)

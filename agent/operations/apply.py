@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,18 +9,23 @@ from graphlib import TopologicalSorter
 
 from agent.core.reconcile import Choices, reconcile
 from agent.errors import AgentError, DeployFailed, Interrupted, RolledBack, StoppedBeforeMigration
+from agent.model.instance import ObservedInstance
 from agent.model.plan import Change, Plan
 from agent.operations.certificates import ensure_certificates
+from agent.operations.code import count_changed_files
 from agent.operations.desire import redesire
 from agent.operations.discovery import publish
 from agent.operations.events import record
+from agent.operations.health import APPLY_AGAIN
 from agent.operations.held import held_services
-from agent.operations.migrate import completed_runs
+from agent.operations.migrate import forget_migration, has_migrated
+from agent.operations.oneshots import completed_runs
 from agent.operations.preflight import check_host
 from agent.operations.prepare import run_beside, stage
 from agent.operations.releases import Release, latest, numbers, store_release
 from agent.operations.rollout import carry_out
 from agent.operations.stack import Progress, Stack
+from agent.system.command import end_running_commands
 
 _WORKERS = 4
 
@@ -38,7 +42,25 @@ class Applied:
 def make_plan(stack: Stack, choices: Choices = Choices()) -> Plan:
     """Return what apply would do now; writes nothing."""
     known = replace(choices, held=held_services(stack.home), completed=completed_runs(stack))
-    return reconcile(stack.desired, stack.engine.observe(), known)
+    observed = stack.engine.observe()
+    plan = reconcile(stack.desired, observed, known)
+    return replace(plan, changes=tuple(_count_files(stack, change, observed) for change in plan.changes))
+
+
+def _count_files(stack: Stack, change: Change, observed: tuple[ObservedInstance, ...]) -> Change:
+    """Say how much of the code differs, where both versions can be read."""
+    service = stack.desired.find(change.service)
+    if service is None or service.code is None or service.service.source is None:
+        return change
+    old = {each.fields.get("code") for each in observed if each.service == change.service} - {None, service.code}
+    if len(old) != 1:
+        return change
+    source, before = service.service.source, str(old.pop())
+    count = count_changed_files(source, before, service.code, base=stack.base, home=stack.home)
+    if count is None:
+        return change
+    said = f", {count} file{'' if count == 1 else 's'} changed"
+    return replace(change, causes=tuple(each + said * each.startswith("code: ") for each in change.causes))
 
 
 def apply(stack: Stack, *, choices: Choices = Choices(), cause: str = "apply", revert: bool = True) -> Applied:
@@ -49,7 +71,6 @@ def apply(stack: Stack, *, choices: Choices = Choices(), cause: str = "apply", r
         release = _store(stack, before, cause) if _definition_changed(stack, before) else None
         return Applied(plan=plan, left=plan, release=release)
     record(stack.home.events, kind="apply", cause=cause, detail=_summary(plan))
-    done_before = completed_runs(stack)
     try:
         check_host(stack, plan)
         prepare_all(stack, plan)
@@ -58,7 +79,7 @@ def apply(stack: Stack, *, choices: Choices = Choices(), cause: str = "apply", r
     except (AgentError, OSError) as error:
         if not revert or isinstance(error, Interrupted):
             raise
-        _put_back(stack, before, error, migrated=completed_runs(stack) != done_before)
+        _put_back(stack, before, error)
     left = make_plan(stack, choices)
     return Applied(plan=plan, left=left, release=_store(stack, before, cause))
 
@@ -81,24 +102,24 @@ def execute(stack: Stack, plan: Plan) -> None:
     changes = {change.service: change for change in plan.actionable}
     sorter = TopologicalSorter({name: [each for each in changes[name].after if each in names] for name in names})
     sorter.prepare()
-    stopping = threading.Event()
     running: dict[Future[None], str] = {}
     with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
         try:
             while sorter.is_active():
                 for name in sorted(sorter.get_ready()):
-                    running[pool.submit(_one, stack, changes[name], stopping)] = name
+                    running[pool.submit(_one, stack, changes[name])] = name
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     name = running.pop(future)
                     future.result()
                     sorter.done(name)
         except KeyboardInterrupt:
-            stopping.set()
-            hint = "apply again to finish, or roll back: refnet-agent rollback"
-            raise Interrupted("interrupted; services already changed keep running", hint=hint) from None
+            stack.interrupted.set()
+            end_running_commands()
+            raise Interrupted("interrupted", hint=APPLY_AGAIN) from None
         except BaseException:
-            stopping.set()
+            for future in running:
+                future.cancel()
             raise
 
 
@@ -115,8 +136,8 @@ def verify(stack: Stack) -> None:
         stack.tell(Progress(service=test.name, state="verified", done=True))
 
 
-def _one(stack: Stack, change: Change, stopping: threading.Event) -> None:
-    if stopping.is_set():
+def _one(stack: Stack, change: Change) -> None:
+    if stack.interrupted.is_set():
         return
     try:
         carry_out(stack, change)
@@ -127,25 +148,33 @@ def _one(stack: Stack, change: Change, stopping: threading.Event) -> None:
     record(stack.home.events, kind=change.consequence.value, service=change.service, cause="; ".join(change.causes))
 
 
-def _put_back(stack: Stack, before: Release | None, error: AgentError | OSError, *, migrated: bool) -> None:
+def _put_back(stack: Stack, before: Release | None, error: AgentError | OSError) -> None:
     message = error.message if isinstance(error, AgentError) else str(error)
     hint = error.hint if isinstance(error, AgentError) else ""
     if before is None:
         raise DeployFailed(message, hint=hint or "fix it and apply again: what is healthy keeps running") from error
     compatible = all(each.service.backward_compatible for each in stack.desired.services if each.service.migrates)
-    if migrated and not compatible:
+    if has_migrated(stack) and not compatible:
         ways = (
-            "fix the code and apply again, or, if the old code can live with the new schema, "
+            "fix the code and apply again; or, if the old code can live with the new schema, "
             f"refnet-agent rollback {before.number}"
         )
         raise StoppedBeforeMigration(f"{message}\nthe migration has run; old instances are kept", hint=ways) from error
     stack.tell(Progress(service="release", state="rolling back", detail=f"to {before.number}"))
+    try:
+        _return_to(stack, before)
+    except (AgentError, OSError) as second:
+        both = f"{message}\nand going back to release {before.number} failed: {second}"
+        raise DeployFailed(both, hint=f"refnet-agent status, then: refnet-agent rollback {before.number}") from error
+    record(stack.home.events, kind="rolled-back", cause=message.splitlines()[0], detail=f"to release {before.number}")
+    raise RolledBack(f"{message}\nrolled back to release {before.number}", hint=hint) from error
+
+
+def _return_to(stack: Stack, before: Release) -> None:
     old = replace(stack, desired=redesire(before.desired, stack.around))
     plan = make_plan(old)
     prepare_all(old, plan)
     execute(old, plan)
-    record(stack.home.events, kind="rolled-back", cause=message.splitlines()[0], detail=f"to release {before.number}")
-    raise RolledBack(f"{message}\nrolled back to release {before.number}", hint=hint) from error
 
 
 def _store(stack: Stack, before: Release | None, cause: str) -> int:
@@ -159,8 +188,10 @@ def _store(stack: Stack, before: Release | None, cause: str) -> int:
             desired=stack.desired,
             base=str(stack.base),
             completed=tuple(sorted(completed_runs(stack))),
+            migrated=has_migrated(stack),
         ),
     )
+    forget_migration(stack)
     return number
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import fnmatch
 import hashlib
 import os
@@ -10,7 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.errors import AgentError, ConfigurationError
+from agent.errors import AgentError, CommandFailed, ConfigurationError
 from agent.model.home import Home
 from agent.model.service import Source
 from agent.render.launch import CodeVersion
@@ -36,6 +37,26 @@ def materialise(source: Source, version: CodeVersion, *, base: Path, home: Home)
         _build_environment(source, target, home.environment(version.environment))
 
 
+def count_changed_files(source: Source, old: str, new: str, *, base: Path, home: Home) -> int | None:
+    """Return how many files differ between two versions; None when the old one is not under the home any more.
+
+    The new one is read where it was brought already, else from the source itself.
+    """
+    before = home.code(old)
+    if not before.is_dir():
+        return None
+    after = home.code(new) if home.code(new).is_dir() else _source_root(source, base=base, home=home)
+    old_files = {path.relative_to(before) for path in _files(before, source)}
+    new_files = {path.relative_to(after) for path in _files(after, source)}
+    changed = sum(not _same(before / name, after / name) for name in old_files & new_files)
+    return changed + len(old_files ^ new_files)
+
+
+def _same(one: Path, other: Path) -> bool:
+    executable = os.access(one, os.X_OK) == os.access(other, os.X_OK)
+    return executable and filecmp.cmp(one, other, shallow=False)
+
+
 def _source_root(source: Source, *, base: Path, home: Home) -> Path:
     if source.git is not None:
         return _checkout(source, home)
@@ -49,20 +70,37 @@ def _checkout(source: Source, home: Home) -> Path:
     url = source.git or ""
     mirror = home.root / "git" / hashlib.sha256(url.encode()).hexdigest()[:16]
     if not mirror.exists():
+        part = mirror.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
         mirror.parent.mkdir(parents=True, exist_ok=True)
-        run(("git", "clone", "--quiet", "--mirror", url, str(mirror)), timeout=_BUILD_SECONDS)
+        _git("clone", "--quiet", "--mirror", url, str(part))
+        part.rename(mirror)
     else:
-        run(("git", "--git-dir", str(mirror), "fetch", "--quiet", "--prune"), timeout=_BUILD_SECONDS)
-    command = ("git", "--git-dir", str(mirror), "rev-parse", "--verify", f"{source.ref}^{{commit}}")
-    commit = run(command, timeout=30).output.strip()
+        _git("--git-dir", str(mirror), "fetch", "--quiet", "--prune")
+    commit = _commit(mirror, source)
     tree = home.root / "git" / f"{mirror.name}-{commit[:16]}"
     if not tree.exists():
         part = tree.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
-        run(("git", "clone", "--quiet", "--no-checkout", str(mirror), str(part)), timeout=_BUILD_SECONDS)
-        run(("git", "-C", str(part), "checkout", "--quiet", "--detach", commit), timeout=_BUILD_SECONDS)
+        _git("clone", "--quiet", "--no-checkout", str(mirror), str(part))
+        _git("-C", str(part), "checkout", "--quiet", "--detach", commit)
         part.rename(tree)
     return tree
+
+
+def _commit(mirror: Path, source: Source) -> str:
+    try:
+        return _git("--git-dir", str(mirror), "rev-parse", "--verify", "--quiet", f"{source.ref}^{{commit}}").strip()
+    except CommandFailed as error:
+        names = _git("--git-dir", str(mirror), "for-each-ref", "--format=%(refname:short)", "--count=20").split()
+        problem = f"source.ref: {source.git} has no {source.ref!r}"
+        raise ConfigurationError((problem,), hint=f"it has: {', '.join(names) or 'nothing yet'}") from error
+
+
+def _git(*words: str) -> str:
+    # Asking for a password would wait for ever where nobody is.
+    quiet = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+    return run(("git", *words), timeout=_BUILD_SECONDS, environment=quiet).output
 
 
 def _files(root: Path, source: Source) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from agent.errors import DeployFailed
+from agent.errors import DeployFailed, Interrupted
 from agent.model.desired import DesiredService
 from agent.model.instance import InstanceState, Launch, ObservedInstance
 from agent.model.service import Check
@@ -19,6 +19,7 @@ from agent.render.substitute import substitute_all
 from agent.system.accounts import find_user
 from agent.system.probe import ProbeResult, ProbeTarget, Status, probe
 
+APPLY_AGAIN = "what runs goes on; apply again to finish, or go back: refnet-agent rollback"
 _POLL_SECONDS = 0.1
 _RESTARTS_TOO_MANY = 3
 _LOG_LINES = 20
@@ -82,6 +83,8 @@ def wait_healthy(stack: Stack, service: DesiredService, launch: Launch) -> None:
     first_restarts: int | None = None
     well_since: float | None = None
     while True:
+        if stack.interrupted.is_set():
+            raise Interrupted(f"interrupted while {launch.instance} was becoming healthy", hint=APPLY_AGAIN)
         seen = stack.seen(service.name).get(launch.instance)
         now = time.monotonic()
         if seen is None:

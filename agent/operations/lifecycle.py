@@ -10,10 +10,10 @@ from agent.core.reconcile import Choices
 from agent.errors import AgentError
 from agent.operations.apply import apply
 from agent.operations.discovery import publish
+from agent.operations.dump import dump
 from agent.operations.events import record
 from agent.operations.health import wait_healthy
 from agent.operations.held import hold, release_hold
-from agent.operations.migrate import dump
 from agent.operations.stack import Progress, Stack
 
 
@@ -63,7 +63,7 @@ def destroy(stack: Stack, *, with_data: bool, take_dump: bool = True) -> tuple[s
         stack.tell(Progress(service=name, state="removed", done=True))
     for seen in stack.engine.observe():
         stack.engine.remove(seen.instance)
-    for name in ("releases", "instances", "services", "held", "completed"):
+    for name in ("releases", "instances", "services", "held", "completed", "migrating"):
         _delete(stack, name)
     if with_data:
         for name in ("data", "secrets.json", "certs", "code", "environments", "git", "logs"):

@@ -11,7 +11,7 @@ from agent.model.instance import Launch, ObservedInstance
 from agent.model.plan import Change, Consequence
 from agent.operations.discovery import publish
 from agent.operations.health import wait_healthy
-from agent.operations.migrate import run_oneshot
+from agent.operations.oneshots import run_oneshot
 from agent.operations.prepare import activate, finished, run_preparations, run_provisions
 from agent.operations.stack import Progress, Stack
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,10 @@ Listener = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """Everything an operation needs; `base` is the folder that relative sources start from."""
+    """Everything an operation needs; `base` is the folder that relative sources start from.
+
+    `interrupted` is set when the operator wants to leave: whoever waits stops waiting and leaves what runs running.
+    """
 
     home: Home
     engine: Engine
@@ -41,6 +45,7 @@ class Stack:
     around: Surroundings
     base: Path
     tell: Listener = field(default=lambda progress: None)
+    interrupted: threading.Event = field(default_factory=threading.Event)
 
     def code_version(self, service: DesiredService) -> CodeVersion | None:
         """Return the code version the rendered service stands for."""

@@ -11,7 +11,7 @@ from agent.model.desired import DesiredService
 from agent.model.instance import InstanceState, ObservedInstance
 from agent.operations.health import Verdict, judge_all
 from agent.operations.held import held_services
-from agent.operations.migrate import completed_runs
+from agent.operations.oneshots import completed_runs
 from agent.operations.stack import Stack
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from agent.errors import CommandFailed, CommandMissing
 from agent.model.instance import User
 
+_running: set[subprocess.Popen[bytes]] = set()
 _POSTGRES = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
 SEARCH_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin", *_POSTGRES)
 
@@ -81,7 +83,18 @@ def run(
         for writer in writers:
             os.close(writer)
     process.stdout, process.stderr = (os.fdopen(reader, "rb") for reader in readers)
-    return _finish(process, command, timeout=timeout, check=check)
+    _running.add(process)
+    try:
+        return _finish(process, command, timeout=timeout, check=check)
+    finally:
+        _running.discard(process)
+
+
+def end_running_commands() -> None:
+    """End what other threads wait for: their sessions of their own do not see the operator's Ctrl-C."""
+    for process in tuple(_running):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _pipe(user: User | None) -> tuple[int, int]:
