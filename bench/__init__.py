@@ -1,0 +1,1 @@
+"""Benchmarks that compare the agent with real peers; `bench/run` prints the table."""
