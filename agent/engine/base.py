@@ -27,8 +27,11 @@ class Engine(Protocol):
         """Return what this engine can do here."""
         ...
 
-    def observe(self) -> tuple[ObservedInstance, ...]:
-        """Return every instance this engine knows, by name; one whose keeper died is still seen."""
+    def observe(self, service: str | None = None) -> tuple[ObservedInstance, ...]:
+        """Return every instance this engine knows, or only the service's, by name.
+
+        One whose keeper died is still seen. Instances are named SERVICE-NUMBER.
+        """
         ...
 
     def start(self, launch: Launch) -> None:

@@ -48,9 +48,10 @@ class FakeEngine:
         """Return that nothing is limited and nothing survives."""
         return Capabilities(name="fake", survives_reboot=False, containers=False, limits_by="none")
 
-    def observe(self) -> tuple[ObservedInstance, ...]:
-        """Return every instance, by name."""
-        return tuple(self._instances[name].seen for name in sorted(self._instances))
+    def observe(self, service: str | None = None) -> tuple[ObservedInstance, ...]:
+        """Return every instance, or only the service's, by name."""
+        every = (self._instances[name].seen for name in sorted(self._instances))
+        return tuple(each for each in every if service in (None, each.service))
 
     def start(self, launch: Launch) -> None:
         """Start the instance unless it runs with the same digest."""

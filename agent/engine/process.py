@@ -147,11 +147,14 @@ class ProcessEngine:
 
     # -- seeing -------------------------------------------------------------------------------
 
-    def observe(self) -> tuple[ObservedInstance, ...]:
-        """Return every instance under this home, by name."""
+    def observe(self, service: str | None = None) -> tuple[ObservedInstance, ...]:
+        """Return every instance under this home, or only the service's, by name."""
         if not self.instances.is_dir():
             return ()
         names = sorted(folder.name for folder in self.instances.iterdir() if folder.is_dir())
+        if service is not None:
+            # Each instance is a question to its keeper: hundreds of others must not be asked in vain.
+            names = [name for name in names if name.rpartition("-")[0] == service]
         return tuple(seen for name in names if (seen := self._known(name)) is not None)
 
     def _known(self, instance: str) -> ObservedInstance | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from agent.model.instance import InstanceState
 from agent.operations.prepare import finished
@@ -11,24 +12,36 @@ from agent.render.discovery import render_targets, render_upstreams, upstream_se
 from agent.system.files import ensure_directory, write_atomic
 
 _ONE_WRITER = threading.Lock()
+_DRAIN_SECONDS = 0.3
+"""Long enough for nginx to have its new workers, so that nothing new is sent to who is about to stop."""
 
 
 def publish(stack: Stack, *, leaving: str | None = None) -> None:
     """Write upstreams and targets from what runs, without the instance that is about to stop."""
+    settings = stack.desired.settings
+    routed = upstream_services(settings)
+    scraped = (name for name, service in settings.services.items() if service.scrape)
     with _ONE_WRITER:
         running = tuple(
             each
-            for each in stack.engine.observe()
+            for name in sorted({*routed, *scraped})
+            for each in stack.engine.observe(name)
             if each.state is InstanceState.RUNNING and each.instance != leaving and each.address
         )
-        settings = stack.desired.settings
-        addresses: dict[str, list[str]] = {name: [] for name in upstream_services(settings)}
+        addresses: dict[str, list[str]] = {name: [] for name in routed}
         for each in running:
             if each.service in addresses and each.address:
                 addresses[each.service].append(each.address)
         if _write(stack, "gateway", "upstreams.conf", render_upstreams(settings, addresses)):
             _reload(stack, "gateway")
         _write(stack, "prometheus", "targets.json", render_targets(settings.services, running))
+
+
+def take_leave(stack: Stack, service: str, instance: str) -> None:
+    """Return once the gateway sends the instance nothing new; what it works on it may finish."""
+    publish(stack, leaving=instance)
+    if service in upstream_services(stack.desired.settings):
+        time.sleep(_DRAIN_SECONDS)
 
 
 def _write(stack: Stack, service: str, name: str, text: str) -> bool:

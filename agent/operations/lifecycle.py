@@ -9,7 +9,7 @@ from agent.core.graph import dependency_order
 from agent.core.reconcile import Choices
 from agent.errors import AgentError
 from agent.operations.apply import apply
-from agent.operations.discovery import publish
+from agent.operations.discovery import publish, take_leave
 from agent.operations.dump import dump
 from agent.operations.events import record
 from agent.operations.health import wait_healthy
@@ -47,7 +47,7 @@ def restart(stack: Stack, names: Iterable[str]) -> None:
             continue
         for launch in service.launches:
             stack.tell(Progress(service=name, state="restarting", detail=launch.instance))
-            publish(stack, leaving=launch.instance)
+            take_leave(stack, name, launch.instance)
             stack.engine.restart(launch.instance, cause="restarted by hand")
             wait_healthy(stack, service, launch)
             publish(stack)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import time
-
 from agent.core.reconcile import compare
 from agent.errors import DeployFailed
 from agent.model.desired import DesiredService
 from agent.model.instance import Launch, ObservedInstance
 from agent.model.plan import Change, Consequence
-from agent.operations.discovery import publish
+from agent.operations.discovery import publish, take_leave
 from agent.operations.health import wait_healthy
 from agent.operations.oneshots import run_oneshot
 from agent.operations.prepare import activate, finished, run_preparations, run_provisions
 from agent.operations.stack import Progress, Stack
-
-_DRAIN_SECONDS = 0.3
 
 
 def carry_out(stack: Stack, change: Change) -> None:
@@ -77,8 +73,7 @@ def _roll(stack: Stack, service: DesiredService, surge: Launch) -> None:
         stack.engine.remove(surge.instance)
         raise
     for launch in stale:
-        publish(stack, leaving=launch.instance)
-        time.sleep(_DRAIN_SECONDS)
+        take_leave(stack, service.name, launch.instance)
         _start(stack, service, launch, stack.seen(service.name).get(launch.instance))
         wait_healthy(stack, service, launch)
         publish(stack)
@@ -92,6 +87,5 @@ def _is_current(stack: Stack, service: DesiredService, launch: Launch) -> bool:
 def _retire_extra(stack: Stack, service: DesiredService) -> None:
     wanted = {launch.instance for launch in service.launches}
     for instance in sorted(stack.seen(service.name).keys() - wanted):
-        publish(stack, leaving=instance)
-        time.sleep(_DRAIN_SECONDS if service.service.upstream else 0)
+        take_leave(stack, service.name, instance)
         stack.engine.remove(instance)

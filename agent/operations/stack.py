@@ -60,7 +60,7 @@ class Stack:
 
     def seen(self, service: str) -> dict[str, ObservedInstance]:
         """Return the service's instances as they are now, by name."""
-        return {each.instance: each for each in self.engine.observe() if each.service == service}
+        return {each.instance: each for each in self.engine.observe(service)}
 
 
 def default_home(given: str | None) -> Home:

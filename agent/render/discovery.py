@@ -17,11 +17,15 @@ def upstream_services(settings: Settings) -> tuple[str, ...]:
 
 
 def render_upstreams(settings: Settings, addresses: Mapping[str, Iterable[str]]) -> str:
-    """Return nginx upstream blocks; a service without an address keeps a server that refuses, so nginx starts."""
+    """Return nginx upstream blocks; a service without an address keeps a server that refuses, so nginx starts.
+
+    max_fails=0: a refusal on loopback costs nothing and the next server is tried at once, whereas an instance
+    that is back in milliseconds but still counted as failed leaves nobody when the other one falls.
+    """
     blocks = []
     for name in upstream_services(settings):
         servers = tuple(addresses.get(name, ())) or ("127.0.0.1:1",)
-        lines = "".join(f"    server {address} max_fails=1 fail_timeout=2s;\n" for address in servers)
+        lines = "".join(f"    server {address} max_fails=0;\n" for address in servers)
         blocks.append(f"upstream {name} {{\n{lines}    keepalive 16;\n}}\n")
     return "\n".join(blocks)
 

@@ -97,6 +97,17 @@ def test_remove_forgets(bench: Bench) -> None:
     assert bench.engine.observe() == ()
 
 
+def test_one_service_is_seen_alone(bench: Bench) -> None:
+    """Only the instances of the service asked for come back, not those of one whose name begins like it."""
+    bench.engine.start(bench.launch())
+    log = str(bench.home / "logs" / "web-page-1.log")
+    bench.engine.start(bench.launch(instance="web-page-1", service="web-page", log_path=log))
+
+    assert [seen.instance for seen in bench.engine.observe("web")] == ["web-1"]
+    assert [seen.instance for seen in bench.engine.observe("web-page")] == ["web-page-1"]
+    assert bench.engine.observe("page") == ()
+
+
 def test_unknown_instance(bench: Bench) -> None:
     """Stopping the unknown is done already; restarting it cannot be."""
     bench.engine.stop("web-1", cause="test")
