@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
 from agent.config.document import KeyPath
-from agent.model.service import CheckType, Condition, Service, UpdateOrder
+from agent.model.check import CheckType
+from agent.model.service import Condition, Service, UpdateOrder
 from agent.model.settings import Settings
 
 Problem = tuple[KeyPath, str]

@@ -53,6 +53,21 @@ class Home:
         return self.root / "certs"
 
     @property
+    def database(self) -> Path:
+        """Check states, events, maintenance, notices and runs."""
+        return self.root / "state.db"
+
+    @property
+    def daemon(self) -> Path:
+        """Where the daemon's own keeper works."""
+        return self.root / "daemon"
+
+    @property
+    def daemon_socket(self) -> Path:
+        """Where the daemon answers."""
+        return self.root / "daemon" / "socket"
+
+    @property
     def migrating(self) -> Path:
         """There while a migration may have changed something that no stored release knows of."""
         return self.root / "migrating"

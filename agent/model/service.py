@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
+from agent.model.check import FORBID, Check, CheckRestart
 from agent.model.units import Duration, Size, Text
-
-FORBID: dict[str, Any] = {"extra": "forbid"}
 
 
 class ServiceType(StrEnum):
@@ -27,12 +26,12 @@ class Condition(StrEnum):
     COMPLETED = "completed"
 
 
-class CheckType(StrEnum):
-    """How a check tests a service."""
+class OnFailure(StrEnum):
+    """What a failed dependency does to a running dependent: nothing, marks it, or restarts it once it is back."""
 
-    HTTP = "http"
-    TCP = "tcp"
-    SCRIPT = "script"
+    IGNORE = "ignore"
+    DEGRADE = "degrade"
+    RESTART = "restart"
 
 
 class RestartMode(StrEnum):
@@ -75,43 +74,15 @@ class Environment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """`cpu` in MHz shares as in Nomad, `memory` in MiB."""
+    """`cpu` in MHz shares as in Nomad, `memory` in MiB; above `memory_restart` an instance is restarted gracefully."""
 
     __pydantic_config__ = FORBID
 
     cpu: int | None = None
     memory: Size | None = None
+    memory_restart: Size | None = None
     processes: int | None = None
     open_files: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BodyRule:
-    """A value the JSON body of an http check must hold; `path` is dotted."""
-
-    __pydantic_config__ = FORBID
-
-    path: str
-    equals: Text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One health test, with Consul's field names and meanings."""
-
-    __pydantic_config__ = FORBID
-
-    name: str = ""
-    type: CheckType
-    path: str = "/"
-    port: str = ""
-    command: tuple[str, ...] = ()
-    interval: Duration = timedelta(seconds=10)
-    timeout: Duration = timedelta(seconds=2)
-    tls: bool = False
-    headers: dict[str, Text] = field(default_factory=dict)
-    body_match: str | None = None
-    json: BodyRule | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +111,12 @@ class UpdatePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependency:
-    """One edge of the dependency graph."""
+    """One edge of the dependency graph; `on_failure` says what becomes of the dependent while the other is down."""
 
     __pydantic_config__ = FORBID
 
     condition: Condition = Condition.HEALTHY
+    on_failure: OnFailure = OnFailure.DEGRADE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +214,8 @@ class Service:
     backward_compatible: bool = False
     resources: Resources = Resources()
     checks: tuple[Check, ...] = ()
+    startup_check: Check | None = None
+    check_restart: CheckRestart = CheckRestart(grace=timedelta(seconds=30), ignore_warnings=True)
     ready_line: str | None = None
     restart: RestartPolicy = RestartPolicy()
     update: UpdatePolicy = UpdatePolicy()

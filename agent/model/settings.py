@@ -7,7 +7,11 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from agent.model.service import FORBID, Service
+from agent.model.check import FORBID
+from agent.model.external import External
+from agent.model.notify import Channel
+from agent.model.periodic import Periodic
+from agent.model.service import Service
 from agent.model.units import Duration
 
 
@@ -68,10 +72,33 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RestartBudget:
+    """How many restarts for failed checks the whole host may see in an interval; beyond it the daemon waits."""
+
+    __pydantic_config__ = FORBID
+
+    limit: int = 20
+    interval: Duration = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """The agent's own process: where it shows metrics (read-only, loopback), and whether there is one at all."""
+
+    __pydantic_config__ = FORBID
+
+    enabled: bool = True
+    metrics_port: int = 9470
+    restart_budget: RestartBudget = RestartBudget()
+    script_checks: int = 2
+    events_days: int = 90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What the operator wants; nothing in it is checked again after decoding.
 
-    `periodic`, `backup` and `notify` are accepted and kept as written until the scheduler reads them.
+    `backup` is accepted and kept as written until backups read it.
     """
 
     __pydantic_config__ = FORBID
@@ -83,6 +110,8 @@ class Settings:
     services: dict[str, Service] = field(default_factory=dict)
     gateway: Gateway | None = None
     verify: tuple[Verification, ...] = ()
-    periodic: dict[str, dict[str, Any]] = field(default_factory=dict)
+    daemon: Daemon = Daemon()
+    externals: dict[str, External] = field(default_factory=dict)
+    periodic: dict[str, Periodic] = field(default_factory=dict)
     backup: dict[str, dict[str, Any]] = field(default_factory=dict)
-    notify: tuple[dict[str, Any], ...] = ()
+    notify: tuple[Channel, ...] = ()

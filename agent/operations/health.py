@@ -8,16 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from agent.core.health import ProbeResult
 from agent.errors import DeployFailed, Interrupted
+from agent.model.check import Check, Status
 from agent.model.desired import DesiredService
 from agent.model.instance import InstanceState, Launch, ObservedInstance
-from agent.model.service import Check
 from agent.operations.prepare import resolve_command
 from agent.operations.stack import Stack
 from agent.render.launch import HOST, environment
 from agent.render.substitute import substitute_all
 from agent.system.accounts import find_user
-from agent.system.probe import ProbeResult, ProbeTarget, Status, probe
+from agent.system.probe import ProbeTarget, probe
 
 APPLY_AGAIN = "what runs goes on; apply again to finish, or go back: refnet-agent rollback"
 _POLL_SECONDS = 0.1
@@ -58,9 +59,9 @@ def judge(stack: Stack, service: DesiredService, seen: ObservedInstance) -> Verd
     for check in service.service.checks:
         result = _run_check(stack, service, check, number)
         if result.status is Status.CRITICAL:
-            return Verdict(status=result.status, check=_title(check), output=result.output)
+            return Verdict(status=result.status, check=check.title, output=result.output)
         if result.status is Status.WARNING:
-            worst = Verdict(status=result.status, check=_title(check), output=result.output)
+            worst = Verdict(status=result.status, check=check.title, output=result.output)
     return worst
 
 
@@ -137,26 +138,24 @@ def describe_exit(seen: ObservedInstance) -> str:
 
 
 def _run_check(stack: Stack, service: DesiredService, check: Check, number: int) -> ProbeResult:
+    return probe(check, probe_target(stack, service, check, number=number))
+
+
+def probe_target(stack: Stack, service: DesiredService, check: Check, *, number: int) -> ProbeTarget:
+    """Return where and as whom a check of one instance runs; a script gets the service's environment and secrets."""
     values = stack.variables(service, number=number)
     port = values.get(f"PORT_{check.port}" if check.port else "PORT")
     if not check.command:
-        return probe(check, ProbeTarget(host=HOST, port=int(port) if port else None))
+        return ProbeTarget(host=HOST, port=int(port) if port else None)
     code = stack.code_version(service)
     variables = environment(service.service, stack.around, values, code)
     for name in service.service.env.secret:
         variables[name] = stack.around.secrets[name].reveal()
     words = substitute_all(check.command, values, where=f"services.{service.name}.checks")
-    target = ProbeTarget(
+    return ProbeTarget(
         host=HOST,
-        port=None,
+        port=int(port) if port else None,
         command=(resolve_command(stack, service, words[0]), *words[1:]),
         environment=variables,
         user=find_user(service.service.user),
     )
-    return probe(check, target)
-
-
-def _title(check: Check) -> str:
-    if check.name:
-        return check.name
-    return f"http {check.path}" if check.type == "http" else " ".join((check.type, *check.command[:2]))

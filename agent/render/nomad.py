@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agent.model.check import CheckType
 from agent.model.home import Home
-from agent.model.service import CheckType, Service
+from agent.model.service import Service
 from agent.model.settings import Settings
 from agent.model.units import format_duration
 from agent.render.launch import Surroundings, fingerprint

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from agent.errors import Busy
 
+DAEMON = "the daemon"
 _POLL_SECONDS = 0.1
+_SHORT_SECONDS = 10.0
 
 
 @contextmanager
@@ -32,16 +34,22 @@ def hold(path: Path, *, message: str, wait: float = 0.0) -> Iterator[None]:
 
 
 def _take(descriptor: int, *, wait: float) -> None:
-    deadline = time.monotonic() + wait
+    start = time.monotonic()
+    deadline = start + wait
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() < deadline:
+            if time.monotonic() < (deadline if not _is_short(descriptor) else max(deadline, start + _SHORT_SECONDS)):
                 time.sleep(_POLL_SECONDS)
                 continue
             raise Busy(_holder(descriptor), hint="wait for it with --lock-wait 5m") from None
         return
+
+
+def _is_short(descriptor: int) -> bool:
+    """Whether the holder lets go by itself in a moment: the daemon holds it only to decide on one restart."""
+    return DAEMON.encode() in os.pread(descriptor, 4096, 0)
 
 
 def _holder(descriptor: int) -> str:

@@ -1,0 +1,169 @@
+"""The daemon's loop: see what runs, judge it by its checks, restart what fails, and say what changed.
+
+It owns no desired state: apply and roll-back write it, the daemon reads the newest release. While one of them holds
+the home's lock, restarts are left to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from agent.core.health import CheckState
+from agent.daemon.healer import Healer
+from agent.daemon.watch import Watch, Watched
+from agent.errors import AgentError
+from agent.model.check import CheckType, Status
+from agent.model.instance import InstanceState, ObservedInstance
+from agent.operations.events import record
+from agent.operations.health import probe_target
+from agent.operations.held import held_services
+from agent.operations.memory import Memory
+from agent.operations.opening import open_release
+from agent.operations.releases import newest_number
+from agent.operations.stack import Stack
+from agent.system.database import Database
+
+CYCLE_SECONDS = 1.0
+_GAP_SECONDS = 10.0
+
+
+class Daemon:
+    """One stack under watch; everything here lives on one event loop."""
+
+    def __init__(self, stack: Stack, database: Database) -> None:
+        self.stack = stack
+        self.database = database
+        self.observed: tuple[ObservedInstance, ...] = ()
+        self.as_of = datetime.now(UTC)
+        self.started_at = self.as_of
+        self._release = newest_number(stack.home)
+        self.watch = Watch(
+            Memory(database), slow_scripts=stack.desired.settings.daemon.script_checks, listener=self._changed
+        )
+        self.healer = Healer(self)
+        self._leaving = asyncio.Event()
+
+    async def run(self) -> None:
+        """Turn the loop until a signal asks for the end; no service is touched by it."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._leaving.set)
+        last = time.monotonic()
+        while not self._leaving.is_set():
+            now = time.monotonic()
+            if now - last > _GAP_SECONDS:
+                # We were stopped or the machine slept: what we did not see counts against nobody.
+                self.healer.forgive(now - last)
+                self.tell("resumed", cause=f"after {now - last:.0f} s without a look")
+            last = now
+            await self.cycle()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), CYCLE_SECONDS)
+        await self.watch.close()
+
+    async def cycle(self) -> None:
+        """Do one turn; a failure is told and the next turn tries again."""
+        try:
+            await self._follow_release()
+            self.observed = await asyncio.to_thread(self.stack.engine.observe)
+            self.as_of = datetime.now(UTC)
+            self.watch.replace(self._wanted())
+            self._push_aliases()
+            await self.healer.turn()
+        except (AgentError, OSError) as error:
+            self.tell("daemon-trouble", cause=str(error))
+
+    def tell(self, kind: str, *, service: str = "", instance: str = "", cause: str = "", detail: str = "") -> None:
+        """Record an event."""
+        record(self.stack.home.events, kind=kind, service=service, instance=instance, cause=cause, detail=detail)
+
+    def states_of(self, service: str) -> dict[str, CheckState]:
+        """Return the state of every check of the service that ran, by key."""
+        keys = (key for key, each in self.watch.watched.items() if each.service == service)
+        return {key: self.watch.states[key] for key in keys if key in self.watch.states}
+
+    def live(self, service: str) -> tuple[ObservedInstance, ...]:
+        """Return the service's instances that run."""
+        return tuple(
+            each for each in self.observed if each.service == service and each.state is InstanceState.RUNNING
+        )
+
+    def failing(self) -> frozenset[str]:
+        """Return the services of which an instance is critical or does not run though it should."""
+        held = held_services(self.stack.home)
+        bad = set()
+        for service in self.stack.desired.services:
+            if service.name in held or service.service.is_oneshot or not service.launches:
+                continue
+            if len(self.live(service.name)) < len(service.launches):
+                bad.add(service.name)
+            if any(state.status is Status.CRITICAL for state in self.states_of(service.name).values()):
+                bad.add(service.name)
+        return frozenset(bad)
+
+    async def _follow_release(self) -> None:
+        number = newest_number(self.stack.home)
+        if number != self._release:
+            self.stack = await asyncio.to_thread(open_release, self.stack.home)
+            self._release = number
+
+    def _wanted(self) -> Iterable[Watched]:
+        for seen in self.observed:
+            service = self.stack.desired.find(seen.service)
+            if service is None or seen.state is not InstanceState.RUNNING or not seen.ready:
+                continue
+            number = int(seen.instance.rpartition("-")[2])
+            for check in service.service.checks:
+                key = f"{seen.instance}/{check.title}"
+                known = self.watch.watched.get(key)
+                generation = f"{seen.pid}@{seen.started_at}"
+                if known is not None and known.check == check and known.generation == generation:
+                    yield known
+                    continue
+                target = probe_target(self.stack, service, check, number=number)
+                yield Watched(
+                    service=seen.service, instance=seen.instance, check=check, target=target, generation=generation
+                )
+
+    def _push_aliases(self) -> None:
+        for key, each in self.watch.watched.items():
+            if each.check.type is CheckType.ALIAS:
+                self.watch.push(key, self.healer.alias_of(each.check.target))
+
+    def _changed(self, each: Watched, before: CheckState | None, after: CheckState) -> None:
+        if before is None and after.status is Status.PASSING:
+            return
+        was = before.status if before else "unknown"
+        kind = "flapping" if after.flapping and not (before and before.flapping) else "check"
+        self.tell(
+            kind,
+            service=each.service,
+            instance=each.instance,
+            cause=f"{each.check.title}: {was} → {after.status}",
+            detail=after.output,
+        )
+
+
+def describe(daemon: Daemon) -> dict[str, object]:
+    """Return what the daemon knows, for `status` and whoever asks at the socket."""
+    return {
+        "pid": os.getpid(),
+        "since": daemon.started_at.isoformat(timespec="seconds"),
+        "as_of": daemon.as_of.isoformat(timespec="milliseconds"),
+        "checks": {
+            key: {
+                "status": state.status,
+                "output": state.output,
+                "since": state.since.isoformat(timespec="seconds"),
+                "checked_at": state.checked_at.isoformat(timespec="milliseconds"),
+                "flapping": state.flapping,
+            }
+            for key, state in daemon.watch.states.items()
+        },
+        **daemon.healer.describe(),
+    }
