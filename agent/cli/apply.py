@@ -13,6 +13,7 @@ from agent.errors import UsageError
 from agent.model.plan import Consequence, Plan
 from agent.model.units import parse_duration
 from agent.operations.apply import apply, make_plan
+from agent.operations.daemon import ensure_daemon
 from agent.system.lock import hold
 
 
@@ -40,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
             print_plan(plan)
         confirm(plan, yes=arguments.yes, allowed=choices.allow_restart)
         applied = apply(stack, choices=choices)
+        ensure_daemon(stack.home, wanted=stack.desired.settings.daemon.enabled)
     if arguments.json:
         left = [change.service for change in applied.left.changes]
         print_json({"plan": plan_object(applied.plan), "left": left, "release": applied.release})

@@ -11,6 +11,7 @@ from agent.cli.session import home_of, stack_from_release
 from agent.core.reconcile import Choices
 from agent.errors import UsageError
 from agent.operations.apply import apply, make_plan
+from agent.operations.daemon import ensure_daemon
 from agent.operations.desire import redesire
 from agent.operations.releases import latest, load_release, numbers
 from agent.system.lock import hold
@@ -36,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_plan(plan)
         confirm(plan, yes=arguments.yes, allowed=choices.allow_restart)
         applied = apply(stack, choices=choices, cause=f"rollback to {number}")
+        ensure_daemon(stack.home, wanted=stack.desired.settings.daemon.enabled)
     if applied.release is not None:
         print(f"Release {applied.release} is release {number} again.")
     return 0

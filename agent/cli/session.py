@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.engine.process import ProcessEngine
-from agent.errors import AgentError, ConfigurationError, UsageError
-from agent.model.desired import Desired
+from agent.errors import ConfigurationError, UsageError
 from agent.model.home import Home
 from agent.model.settings import EngineName
-from agent.operations.releases import Release, latest
-from agent.operations.stack import Listener, Stack, default_home, ensure_secrets, secret_values
-from agent.render.launch import Surroundings
-from agent.system.accounts import find_user
+from agent.operations.opening import open_release
+from agent.operations.releases import Release
+from agent.operations.stack import Listener, Stack, default_home, ensure_secrets
 from agent.system.secret_store import read_secrets
 
 if TYPE_CHECKING:
@@ -74,22 +72,7 @@ def stack_from_file(
 
 def stack_from_release(arguments: argparse.Namespace, *, release: Release | None = None) -> Stack:
     """Return the stack of a stored release, the newest by default; raise AgentError when nothing was applied."""
-    home = default_home(arguments.home)
-    release = release or latest(home)
-    if release is None:
-        raise AgentError(f"nothing has been applied in {home.root}", hint="refnet-agent apply -f refnet.yaml")
-    store = read_secrets(home.secrets)
-    desired: Desired = release.desired
-    names = {each.service.user for each in desired.services if each.service.user}
-    around = Surroundings(
-        settings=desired.settings,
-        home=home,
-        users={name: find_user(name) for name in names},
-        secrets=secret_values(desired.settings, home, store),
-        key=store.key,
-    )
-    base = Path(release.base or ".")
-    return Stack(home=home, engine=ProcessEngine(home.root), desired=desired, around=around, base=base)
+    return open_release(default_home(arguments.home), release)
 
 
 def home_of(arguments: argparse.Namespace) -> Home:

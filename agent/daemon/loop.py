@@ -89,9 +89,7 @@ class Daemon:
 
     def live(self, service: str) -> tuple[ObservedInstance, ...]:
         """Return the service's instances that run."""
-        return tuple(
-            each for each in self.observed if each.service == service and each.state is InstanceState.RUNNING
-        )
+        return tuple(each for each in self.observed if each.service == service and each.state is InstanceState.RUNNING)
 
     def failing(self) -> frozenset[str]:
         """Return the services of which an instance is critical or does not run though it should."""
@@ -165,5 +163,6 @@ def describe(daemon: Daemon) -> dict[str, object]:
             }
             for key, state in daemon.watch.states.items()
         },
-        **daemon.healer.describe(),
+        "affected": daemon.healer.affected,
+        "left_alone": daemon.healer.left_alone,
     }

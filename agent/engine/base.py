@@ -46,6 +46,13 @@ class Engine(Protocol):
         """Stop and start again, not counted as a failure."""
         ...
 
+    def fail(self, instance: str, *, cause: str) -> None:
+        """Count a running instance as failed: stop it its own way, then let its restart policy decide.
+
+        Returns once that is under way. An instance that does not run is left as it is.
+        """
+        ...
+
     def update(self, launch: Launch, *, reload: bool) -> None:
         """Take over fingerprint and policies in place, without a restart; then send the reload signal if asked."""
         ...

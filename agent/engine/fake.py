@@ -77,6 +77,13 @@ class FakeEngine:
         self.calls.append(("restart", instance))
         self._run(instance, restarts_so_far=self._require(instance).seen.restarts)
 
+    def fail(self, instance: str, *, cause: str) -> None:
+        """End the running process; its policy says what follows."""
+        self.calls.append(("fail", instance))
+        known = self._require(instance)
+        if known.seen.pid is not None:
+            self._ended(known, Exit(signal=15, at=self._clock()))
+
     def update(self, launch: Launch, *, reload: bool) -> None:
         """Take over the fingerprint."""
         self.calls.append(("reload" if reload else "update", launch.instance))

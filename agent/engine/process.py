@@ -91,6 +91,15 @@ class ProcessEngine:
             time.sleep(POLL_EVERY)
         raise EngineFailed(f"{instance}: ended while it was restarted", hint=f"see the logs of {instance}")
 
+    def fail(self, instance: str, *, cause: str) -> None:
+        """Ask the keeper to stop it and to treat its end as a failure."""
+        known = self._known(instance)
+        if known is None or known.pid is None:
+            return
+        if not known.keeper_alive:
+            self.start(self._read_launch(instance))
+        keeper_client.ask(self._require(instance), "fail", cause=cause)
+
     def update(self, launch: Launch, *, reload: bool) -> None:
         """Hand new policies and fingerprint to the keeper, without a restart."""
         directory = self._require(launch.instance)

@@ -9,6 +9,7 @@ from agent.core.graph import dependency_order
 from agent.core.reconcile import Choices
 from agent.errors import AgentError
 from agent.operations.apply import apply
+from agent.operations.daemon import remove_daemon
 from agent.operations.discovery import publish, take_leave
 from agent.operations.dump import dump
 from agent.operations.events import record
@@ -56,6 +57,7 @@ def restart(stack: Stack, names: Iterable[str]) -> None:
 
 def destroy(stack: Stack, *, with_data: bool, take_dump: bool = True) -> tuple[str, ...]:
     """Stop and forget every instance; with data, dump what can be dumped first. Returns the dumps' paths."""
+    remove_daemon(stack.home)
     dumps = tuple(_last_dumps(stack)) if with_data and take_dump else ()
     for name in reversed(_order(stack)):
         for instance in stack.seen(name):
@@ -63,7 +65,7 @@ def destroy(stack: Stack, *, with_data: bool, take_dump: bool = True) -> tuple[s
         stack.tell(Progress(service=name, state="removed", done=True))
     for seen in stack.engine.observe():
         stack.engine.remove(seen.instance)
-    for name in ("releases", "instances", "services", "held", "completed", "migrating"):
+    for name in ("releases", "instances", "services", "held", "completed", "migrating", "daemon"):
         _delete(stack, name)
     if with_data:
         for name in ("data", "secrets.json", "certs", "code", "environments", "git", "logs"):

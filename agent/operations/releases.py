@@ -31,6 +31,11 @@ def numbers(home: Home) -> tuple[int, ...]:
     return tuple(sorted(int(path.parent.name) for path in home.releases.glob("[0-9]*/release.json")))
 
 
+def newest_number(home: Home) -> int:
+    """Return the number of the newest release, 0 when there is none; costs one look at a folder."""
+    return max(numbers(home), default=0)
+
+
 def load_release(home: Home, number: int) -> Release:
     """Return that release; raise AgentError when it does not exist, StateUnreadable when it is corrupt."""
     path = home.releases / str(number) / "release.json"

@@ -166,6 +166,8 @@ class Keeper:
         cause = str(request.get("cause", operation))
         if operation in ("stop", "quit"):
             self.service.stop(cause, timeout=request.get("timeout"))
+        elif operation == "fail":
+            self.service.fail(cause)
         elif operation == "restart":
             self.service.stop(cause, goal="restart")
         elif operation == "update":

@@ -34,7 +34,7 @@ class Service:
         self.adopted = False
         self.finished = False
         self.due = NEVER
-        self._goal = "run"  # or: stop, restart
+        self._goal = "run"  # or: stop, restart, fail
         self._clearing_since: float | None = None
         self._lock = -1
         self._oom_before = 0
@@ -98,10 +98,16 @@ class Service:
         self.tell("stopping", cause, signal=self.launch["stop_signal"], timeout=grace)
         if self.record["pid"]:
             self._signal(getattr(signal, self.launch["stop_signal"]))
+            self._signal(signal.SIGCONT)  # a process that was stopped could not obey
             self.due = now + grace
             self.save()
         elif self._clearing_since is None:
             self._clear(now)
+
+    def fail(self, cause: str) -> None:
+        """Stop a running process and let the restart policy decide, as if it had ended by itself."""
+        if self.record["pid"] and self.record["state"] == "running":
+            self.stop(cause, goal="fail")
 
     def update(self, launch: Json, *, reload: bool) -> None:
         """Take over new policies and fingerprint; ValueError when it cannot be reloaded."""
@@ -217,6 +223,7 @@ class Service:
             self._start()
             self.tell(kind, cause, pid=self.record["pid"])
         else:
+            self._goal = "run"
             self._after_exit(self._pending_exit, now)
 
     def _after_exit(self, ended: Json, now: float) -> None:
