@@ -15,6 +15,9 @@ import pytest
 
 from tests.e2e.conftest import PROGRAM, ROOT, Agent
 
+# Below the ephemeral ports, and another one in each run, so that several may go side by side.
+OFFSET = 11000 + os.getpid() % 40 * 200
+
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
@@ -25,7 +28,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     shutil.copytree(ROOT / "examples" / "refnet", folder / "refnet", ignore=shutil.ignore_patterns("__pycache__"))
     agent = Agent(home=folder / "home", file=folder / "refnet" / "refnet.yaml")
     text = agent.file.read_text()
-    agent.write(text.replace("name: refnet\n", "name: refnet\nport_offset: 11000\n", 1))
+    agent.write(text.replace("name: refnet\n", f"name: refnet\nport_offset: {OFFSET}\n", 1))
     agent.apply()
     yield agent
     agent.run("destroy", "-y")
@@ -36,7 +39,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
 def ask(system: Agent, path: str) -> str:
     """Return what the gateway answers, its certificate checked."""
     command = ("curl", "-s", "--cacert", str(system.home / "certs/ca.pem"), "--max-time", "10")
-    address = ("--resolve", "refnet.localhost:19443:127.0.0.1", f"https://refnet.localhost:19443{path}")
+    port = 8443 + OFFSET
+    address = ("--resolve", f"refnet.localhost:{port}:127.0.0.1", f"https://refnet.localhost:{port}{path}")
     return subprocess.run((*command, *address), capture_output=True, text=True, timeout=20, check=True).stdout
 
 
