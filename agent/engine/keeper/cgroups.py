@@ -95,6 +95,7 @@ def _create_unified(
         for controller in ("memory", "cpu", "pids") if wanted else ():
             for parent in (base, folder):
                 _write(f"{parent}/cgroup.subtree_control", f"+{controller}")
+        _remove_empty(f"{folder}/{name}")
         os.makedirs(f"{folder}/{name}", exist_ok=True)
         made["unified"] = f"{folder}/{name}"
         if "memory_bytes" in wanted:
@@ -108,6 +109,14 @@ def _create_unified(
     except OSError as error:
         if wanted:
             problems.append(f"{error.filename or folder}: {error.strerror}")
+
+
+def _remove_empty(folder: str) -> None:
+    # A group that was told to kill does so for ever to those born in it: each start gets a fresh one.
+    try:
+        os.rmdir(folder)
+    except OSError:
+        pass
 
 
 def _create_version_1(

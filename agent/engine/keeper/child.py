@@ -8,6 +8,7 @@ import select
 import signal
 
 from agent.engine.keeper import cgroups, processes
+from agent.engine.keeper.fork import fork_into
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ EXEC_MILLISECONDS = 1000
 def spawn(launch: Json, *, tag: str, fifo: str, lock: int, groups: dict[str, str]) -> int:
     """Fork and run the service; return its pid. It inherits `lock`, and reports on its own output."""
     until_exec, held = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
+    pid, is_in_group = fork_into(groups.get("unified"))
     if pid:
         os.close(held)
         _await_exec(until_exec)
@@ -31,7 +32,7 @@ def spawn(launch: Json, *, tag: str, fifo: str, lock: int, groups: dict[str, str
         os.setsid()
         _reset_signals()
         try:
-            cgroups.join(groups)
+            cgroups.join({kind: group for kind, group in groups.items() if kind != "unified" or not is_in_group})
         except OSError as error:
             _say(f"cannot join a cgroup, limits are off: {error.filename or ''}: {error.strerror}")
         doing = "read a secret"
