@@ -34,6 +34,7 @@ FURTHER = {
     "render": "write job specs or files without applying them",
     "release": "list, show or compare releases",
     "secret": "set or list secrets",
+    "daemon": "watch this home in the foreground, under a service manager",
 }
 
 

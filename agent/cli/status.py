@@ -6,7 +6,7 @@ import argparse
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.cli.output import print_json, print_table, printable, state_colour
+from agent.cli.output import colour, print_json, print_table, printable, state_colour
 from agent.cli.session import stack_from_release
 from agent.operations.status import status
 
@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(found)
         return _EXIT[found["verdict"]]
-    print(f"{found['stack']} on {found['engine']}: {state_colour(found['verdict'])}")
+    print(f"{found['stack']} on {found['engine']}: {state_colour(found['verdict'])}  {_source(found)}")
     rows = [_row(service, instance) for service in found["services"] for instance in service["instances"]]
     print_table(("INSTANCE", "STATUS", "PID", "ADDRESS", "RESTARTS", "UP", "MEMORY"), rows)
     for service in found["services"]:
@@ -35,6 +35,14 @@ def run(arguments: argparse.Namespace) -> int:
                 if words:
                     print(f"  {instance['name']}: {instance.get('check', '')} {printable(words[0])[:200]}")
     return _EXIT[found["verdict"]]
+
+
+def _source(found: dict[str, Any]) -> str:
+    """Say whose knowledge this is and how old it is."""
+    if found["daemon"] is None:
+        return colour("(no daemon: looked just now)", "dim")
+    age = (datetime.now(UTC) - datetime.fromisoformat(found["as_of"])).total_seconds()
+    return colour(f"(as the daemon saw it {max(age, 0):.0f} s ago)", "dim")
 
 
 def _row(service: dict[str, Any], instance: dict[str, Any]) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ class Healer:
         return f"uses {seen.memory_bytes // 1024**2} MiB, allowed are {limit // 1024**2}"
 
     def _generation(self, seen: ObservedInstance, now: float) -> tuple[str, float]:
-        generation = f"{seen.pid}@{seen.started_at}"
+        generation = seen.generation
         known = self._started.get(seen.instance)
         if known is None or known[0] != generation:
             age = (datetime.now(UTC) - seen.started_at).total_seconds() if seen.started_at else 0.0

@@ -20,6 +20,7 @@ from agent.daemon.watch import Watch, Watched
 from agent.errors import AgentError
 from agent.model.check import CheckType, Status
 from agent.model.instance import InstanceState, ObservedInstance
+from agent.operations.daemon import keep_own_keeper
 from agent.operations.events import record
 from agent.operations.health import probe_target
 from agent.operations.held import held_services
@@ -70,6 +71,8 @@ class Daemon:
         """Do one turn; a failure is told and the next turn tries again."""
         try:
             await self._follow_release()
+            if await asyncio.to_thread(keep_own_keeper, self.stack.home):
+                self.tell("re-adopted", service="daemon", cause="the daemon's keeper died")
             self.observed = await asyncio.to_thread(self.stack.engine.observe)
             self.as_of = datetime.now(UTC)
             self.watch.replace(self._wanted())
@@ -119,7 +122,7 @@ class Daemon:
             for check in service.service.checks:
                 key = f"{seen.instance}/{check.title}"
                 known = self.watch.watched.get(key)
-                generation = f"{seen.pid}@{seen.started_at}"
+                generation = seen.generation
                 if known is not None and known.check == check and known.generation == generation:
                     yield known
                     continue
@@ -160,8 +163,10 @@ def describe(daemon: Daemon) -> dict[str, object]:
                 "since": state.since.isoformat(timespec="seconds"),
                 "checked_at": state.checked_at.isoformat(timespec="milliseconds"),
                 "flapping": state.flapping,
+                "generation": daemon.watch.watched[key].generation,
             }
             for key, state in daemon.watch.states.items()
+            if key in daemon.watch.watched
         },
         "affected": daemon.healer.affected,
         "left_alone": daemon.healer.left_alone,

@@ -55,6 +55,7 @@ class Launch:
     `secret_environment` maps a variable to the file that holds its value: the keeper reads it at each start.
     `fields` is the fingerprint (field name → value or digest) whose change replaces the instance,
     `files` (path → digest) the rendered files whose change may be reloaded; `digest` covers both.
+    Unless `whole_tree`, only the main process ends with the instance, not what it started: the daemon starts keepers.
     `log_path` is appended to and rotated by the keeper; `ready_line` is a plain text looked for in the output.
     """
 
@@ -67,6 +68,7 @@ class Launch:
     user: User | None = None
     umask: int = 0o077
     oneshot: bool = False
+    whole_tree: bool = True
     success_exit_codes: tuple[int, ...] = (0,)
     stop_signal: str = "SIGTERM"
     stop_timeout: float = 10.0
@@ -117,6 +119,11 @@ class ObservedInstance:
     files: dict[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
     limits_by: str = "none"
+
+    @property
+    def generation(self) -> str:
+        """Which start of the instance this is: what was known of the one before says nothing about it."""
+        return f"{self.pid}@{self.started_at.isoformat() if self.started_at else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

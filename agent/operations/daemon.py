@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,17 @@ def ensure_daemon(home: Home, *, wanted: bool) -> None:
     engine.start(launch)
 
 
+def keep_own_keeper(home: Home) -> bool:
+    """In the daemon: have a new keeper adopt us when ours died; whether that was so."""
+    engine = _engine(home)
+    seen = _seen(engine)
+    if seen is None or seen.keeper_alive or seen.pid != os.getpid():
+        return False
+    # As we were started, not as we would be today: an agent that was upgraded meanwhile must not end us here.
+    engine.start(replace(daemon_launch(home), digest=seen.digest, fields=seen.fields))
+    return True
+
+
 def remove_daemon(home: Home) -> None:
     """End the daemon and its keeper; what they watched goes on."""
     engine = _engine(home)
@@ -62,6 +74,7 @@ def daemon_launch(home: Home) -> Launch:
         service="daemon",
         command=command,
         directory="/",
+        whole_tree=False,
         environment=environment,
         log_path=str(home.logs / "daemon.log"),
         digest=digest,

@@ -7,18 +7,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.core.reconcile import run_identity
+from agent.model.check import Status
 from agent.model.desired import DesiredService
+from agent.model.home import Home
 from agent.model.instance import InstanceState, ObservedInstance
+from agent.operations.daemon import ask_daemon
 from agent.operations.health import Verdict, judge_all
 from agent.operations.held import held_services
 from agent.operations.oneshots import completed_runs
 from agent.operations.stack import Stack
 
+_STALE_SECONDS = 15.0
+
 
 def status(stack: Stack) -> dict[str, Any]:
     """Return the documented status object: stack, engine, verdict and every service with its instances."""
     observed = stack.engine.observe()
-    verdicts = judge_all(stack, observed)
+    daemon = knowledge(stack.home)
+    verdicts = _told(stack, observed, daemon) if daemon else judge_all(stack, observed)
     held = held_services(stack.home)
     done = completed_runs(stack)
     services = [
@@ -29,10 +35,45 @@ def status(stack: Stack) -> dict[str, Any]:
         "stack": stack.desired.settings.name,
         "engine": stack.engine.capabilities().name,
         "verdict": _verdict(services),
-        "as_of": datetime.now(UTC).isoformat(timespec="seconds"),
-        "daemon": None,
+        "as_of": daemon["as_of"] if daemon else datetime.now(UTC).isoformat(timespec="seconds"),
+        "daemon": {"pid": daemon["pid"], "since": daemon["since"]} if daemon else None,
         "services": services,
     }
+
+
+def knowledge(home: Home) -> dict[str, Any] | None:
+    """Return what the daemon knows, None when there is none or it has not looked lately: then we look ourselves."""
+    answer = ask_daemon(home, {"verb": "status"})
+    if answer is None:
+        return None
+    told: dict[str, Any] = answer["daemon"]
+    age = datetime.now(UTC) - datetime.fromisoformat(told["as_of"])
+    return told if abs(age.total_seconds()) < _STALE_SECONDS else None
+
+
+def _told(stack: Stack, observed: tuple[ObservedInstance, ...], daemon: Mapping[str, Any]) -> Mapping[str, Verdict]:
+    """Judge by the daemon's checks; what it has not looked at yet is probed now."""
+    verdicts: dict[str, Verdict] = {}
+    unknown = []
+    for seen in observed:
+        service = stack.desired.find(seen.service)
+        if service is None or seen.state is not InstanceState.RUNNING or not seen.ready:
+            unknown.append(seen)
+            continue
+        told = {check.title: daemon["checks"].get(f"{seen.instance}/{check.title}") for check in service.service.checks}
+        if any(each is None or each["generation"] != seen.generation for each in told.values()):
+            unknown.append(seen)
+            continue
+        verdicts[seen.instance] = _worst(told)
+    return verdicts | dict(judge_all(stack, tuple(unknown)))
+
+
+def _worst(told: Mapping[str, Any]) -> Verdict:
+    for status in (Status.CRITICAL, Status.WARNING):
+        for title, check in told.items():
+            if check["status"] == status:
+                return Verdict(status=status, check=title, output=check["output"])
+    return Verdict(status=Status.PASSING)
 
 
 def _service(

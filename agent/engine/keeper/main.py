@@ -46,7 +46,6 @@ def main(arguments: list[str]) -> None:
     # A terminal's or a service manager's signal to the agent is not meant for the service.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     _protect_from_oom()
     Keeper(os.path.abspath(directory)).run(goal, cause, start_id)
     # The lock is let go by the exit itself, after the last record is on disk.
@@ -70,6 +69,8 @@ class Keeper:
             raise FileNotFoundError(os.path.join(directory, record.LAUNCH))
         self.launch: Json = envelope["launch"]
         self.tag: str = envelope["tag"]
+        if self.launch.get("whole_tree", True):
+            ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.home = os.path.dirname(os.path.dirname(directory))
         self.poll = select.poll()
         self.watched_pidfd = -1

@@ -182,7 +182,8 @@ class Service:
         """Kill what is left of the old tree; True while there is anything."""
         groups = self.record["cgroups"]
         cgroups.kill(groups)
-        living = processes.kill_all(processes.descendants_of(os.getpid()) + cgroups.members(groups))
+        rest = processes.descendants_of(os.getpid()) + cgroups.members(groups) if self._whole_tree() else []
+        living = processes.kill_all(rest)
         if not living and self._take_lock():
             return False
         # Slower searches, only for what ran under an earlier keeper or hides from the quick ones.
@@ -191,6 +192,9 @@ class Service:
             stragglers += processes.session_members(self._old_session(), self.record["ticks"])
         processes.kill_all(stragglers)
         return True
+
+    def _whole_tree(self) -> bool:
+        return bool(self.launch.get("whole_tree", True))
 
     def _old_session(self) -> int:
         return int(self.record.get("session") or 0)
@@ -275,6 +279,9 @@ class Service:
         self.save()
 
     def _make_groups(self) -> None:
+        if not self._whole_tree():
+            self.record["limits_by"], self.record["cgroups"] = "none", {}
+            return
         name, slug = self.tag.rsplit("@", 1)
         kind, made, problems = cgroups.create(slug, name, self.launch["limits"])
         if problems and self.record["generation"] == 0:
