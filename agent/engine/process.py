@@ -20,7 +20,9 @@ from agent.engine.keeper import cgroups, processes, record
 from agent.errors import EngineFailed
 from agent.model.home import Home
 from agent.model.instance import Exit, InstanceState, Launch, LogLine, ObservedInstance
+from agent.system.command import run
 
+DOCKER_SECONDS = 60.0
 POLL_EVERY = 0.01
 GONE = "the instance is not known here"
 
@@ -73,6 +75,12 @@ class ProcessEngine:
             keeper_client.spawn(directory, goal="stop", cause=cause)
             if keeper_client.is_alive(directory):
                 self._await_end(directory, None)
+        self._remove_container(self._read_launch(instance).container)
+
+    def _remove_container(self, name: str | None) -> None:
+        # Its client is gone, but one that had to be killed leaves the container running.
+        if name is not None:
+            run(("docker", "rm", "--force", name), timeout=DOCKER_SECONDS, check=False)
 
     def restart(self, instance: str, *, cause: str) -> None:
         """Stop and start again at once; one that had ended is started."""

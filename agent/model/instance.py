@@ -56,6 +56,7 @@ class Launch:
     `fields` is the fingerprint (field name → value or digest) whose change replaces the instance,
     `files` (path → digest) the rendered files whose change may be reloaded; `digest` covers both.
     Unless `whole_tree`, only the main process ends with the instance, not what it started: the daemon starts keepers.
+    `image` is the id of the image to run `command` in; `container` the name of what then must be removed at the end.
     `log_path` is appended to and rotated by the keeper; `ready_line` is a plain text looked for in the output.
     """
 
@@ -69,6 +70,8 @@ class Launch:
     umask: int = 0o077
     oneshot: bool = False
     whole_tree: bool = True
+    image: str = ""
+    container: str | None = None
     success_exit_codes: tuple[int, ...] = (0,)
     stop_signal: str = "SIGTERM"
     stop_timeout: float = 10.0

@@ -11,6 +11,7 @@ from agent.model.home import Home
 from agent.model.service import Service
 from agent.model.settings import Settings
 from agent.operations.code import resolve_code
+from agent.operations.images import Image, resolve_image
 from agent.operations.stack import secret_values
 from agent.render.files import render_files
 from agent.render.launch import CodeVersion, Surroundings, build_service, restamp
@@ -63,18 +64,11 @@ def _desire_service(
 ) -> DesiredService:
     if service.external:
         return DesiredService(service=service)
-    if reason := unavailable(service):
-        return DesiredService(service=service, unavailable=reason)
+    image = resolve_image(service.image) if service.image else Image()
+    if image.reason:
+        return DesiredService(service=service, unavailable=image.reason)
     files = render_files(service, around.settings, around.home, templates)
-    return build_service(service, around, code=code, files=files)
-
-
-def unavailable(service: Service) -> str | None:
-    """Return why the process engine cannot run the service on this host, or None."""
-    if service.image and not service.command:
-        docker = find_binary("docker")
-        return f"needs the image {service.image} and " + ("a running docker" if docker else "docker")
-    return None
+    return build_service(service, around, code=code, files=files, image=image.id)
 
 
 def _code(service: Service, known: dict[str, CodeVersion], *, base: Path, home: Home) -> CodeVersion | None:

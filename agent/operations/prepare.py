@@ -12,6 +12,7 @@ from agent.model.desired import DesiredService
 from agent.model.instance import Launch, User
 from agent.operations.code import materialise
 from agent.operations.stack import Stack
+from agent.render.container import in_container
 from agent.render.launch import environment, files_digest
 from agent.render.substitute import substitute, substitute_all
 from agent.security.secret import fill
@@ -112,8 +113,13 @@ def resolve_command(stack: Stack, service: DesiredService, name: str) -> str:
 
 def finished(stack: Stack, service: DesiredService, launch: Launch) -> Launch:
     """Return the launch as the engine needs it: absolute command, and the user as it exists now."""
-    command = (resolve_command(stack, service, launch.command[0]), *launch.command[1:])
-    return replace(launch, command=command, user=ensure_user(service.service.user))
+    launch = replace(launch, user=ensure_user(service.service.user))
+    if launch.image:
+        values = stack.variables(service)
+        volumes = (values[f"VOLUME_{volume}"] for volume in (*service.service.volumes, *service.service.mounts))
+        folders = (str(stack.home.service(service.name)), *volumes)
+        launch = in_container(launch, service.service, stack.home, folders=folders)
+    return replace(launch, command=(resolve_command(stack, service, launch.command[0]), *launch.command[1:]))
 
 
 def _version(service: DesiredService) -> str:

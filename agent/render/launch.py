@@ -103,16 +103,23 @@ def environment(
 
 
 def build_launch(
-    service: Service, around: Surroundings, *, number: int, code: CodeVersion | None, files: tuple[RenderedFile, ...]
+    service: Service,
+    around: Surroundings,
+    *,
+    number: int,
+    code: CodeVersion | None,
+    files: tuple[RenderedFile, ...],
+    image: str = "",
 ) -> Launch:
-    """Return one instance's launch; `command[0]` stays a bare name until it is started."""
+    """Return one instance's launch; `command[0]` stays a bare name until it is started. `image` is an id."""
     values = variables(service, around, number=number, code=code)
-    fields = fingerprint(service, around, code)
+    fields = fingerprint(service, around, code, image=image)
     file_digests = {file.path: _file_digest(file, around) for file in files}
     restart, limits = service.restart, service.resources
     directory = service.directory or (values["CODE"] if code else values["RUN"])
     return Launch(
         instance=values["INSTANCE"],
+        image=image,
         service=service.name,
         command=substitute_all(service.command, values, where=f"services.{service.name}.command"),
         directory=substitute(directory, values, where=f"services.{service.name}.directory"),
@@ -146,11 +153,17 @@ def build_launch(
 
 
 def build_service(
-    service: Service, around: Surroundings, *, code: CodeVersion | None, files: tuple[RenderedFile, ...]
+    service: Service,
+    around: Surroundings,
+    *,
+    code: CodeVersion | None,
+    files: tuple[RenderedFile, ...],
+    image: str = "",
 ) -> DesiredService:
     """Return the service with one launch a replica, and the spare one used while it is replaced."""
     launches = tuple(
-        build_launch(service, around, number=number, code=code, files=files) for number in range(1, service.slots + 1)
+        build_launch(service, around, number=number, code=code, files=files, image=image)
+        for number in range(1, service.slots + 1)
     )
     return DesiredService(
         service=service,
@@ -161,7 +174,7 @@ def build_service(
     )
 
 
-def fingerprint(service: Service, around: Surroundings, code: CodeVersion | None) -> dict[str, str]:
+def fingerprint(service: Service, around: Surroundings, code: CodeVersion | None, *, image: str = "") -> dict[str, str]:
     """Return the fields whose change replaces an instance, and, under `policy.`, those taken over in place.
 
     Dependencies, replicas, checks and schedules are left out: they change without touching an instance.
@@ -175,7 +188,7 @@ def fingerprint(service: Service, around: Surroundings, code: CodeVersion | None
     optional = {
         "code": code.digest if code else None,
         "environment": code.environment if code else None,
-        "image": service.image,
+        "image": f"{service.image} {image.removeprefix('sha256:')[:12]}".strip() if service.image else None,
         "user": service.user,
         "directory": service.directory,
         "timezone": around.settings.timezone,
