@@ -19,6 +19,32 @@ job "refnet-grafana" {
       auto_revert      = true
     }
 
+    network {
+      port "http" {
+        static       = 3000
+        host_network = "loopback"
+      }
+    }
+
+    volume "data" {
+      type   = "host"
+      source = "refnet-data"
+    }
+
+    service {
+      name     = "refnet-grafana"
+      provider = "nomad"
+      port     = "http"
+
+      check {
+        type     = "http"
+        port     = "http"
+        path     = "/api/health"
+        interval = "10s"
+        timeout  = "4s"
+      }
+    }
+
     task "grafana" {
       driver = "docker"
 
@@ -26,12 +52,23 @@ job "refnet-grafana" {
         image = "grafana/grafana:11"
       }
 
+      env {
+        GF_SERVER_HTTP_ADDR = "$${HOST}"
+        GF_SERVER_HTTP_PORT = "$${PORT}"
+        GF_PATHS_DATA = "$${VOLUME_data}"
+      }
+
+      volume_mount {
+        volume      = "data"
+        destination = "/volumes/data"
+      }
+
       kill_signal  = "SIGTERM"
       kill_timeout = "10s"
 
       resources {
         cpu    = 100
-        memory = 256
+        memory = 512
       }
     }
   }
