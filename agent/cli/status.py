@@ -34,6 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
                 words = instance.get("output", "").strip().splitlines()
                 if words:
                     print(f"  {instance['name']}: {instance.get('check', '')} {printable(words[0])[:200]}")
+    for external in found["externals"]:
+        if arguments.checks or external["status"] == "critical":
+            users = f"; needed by {', '.join(external['used_by'])}" if external["used_by"] else ""
+            words = f"{external['status']}, {external['step'] or 'not yet looked at'}: {printable(external['detail'])}"
+            print(f"  {external['name']} (external): {words}{users}")
     return _EXIT[found["verdict"]]
 
 

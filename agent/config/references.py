@@ -37,6 +37,12 @@ def _names(settings: Settings) -> Iterator[Problem]:
                 yield ("services", name, "depends_on", needed), _unknown(needed, settings)
         if service.migrates and service.migrates not in settings.services:
             yield ("services", name, "migrates"), _unknown(service.migrates, settings)
+    for name, external in settings.externals.items():
+        if not re.match(r"(https?|tcp)://[^/:]+", external.url):
+            yield ("externals", name, "url"), f"expected http://…, https://… or tcp://host:port, found {external.url!r}"
+        for user in external.used_by:
+            if user not in settings.services:
+                yield ("externals", name, "used_by"), _unknown(user, settings)
     for index, test in enumerate(settings.verify):
         if test.service not in settings.services:
             yield ("verify", index, "service"), _unknown(test.service, settings)

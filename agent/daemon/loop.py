@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from agent.core.health import CheckState
+from agent.daemon.externals import Externals
 from agent.daemon.healer import Healer
 from agent.daemon.watch import Watch, Watched
 from agent.errors import AgentError
@@ -48,6 +49,8 @@ class Daemon:
             Memory(database), slow_scripts=stack.desired.settings.daemon.script_checks, listener=self._changed
         )
         self.healer = Healer(self)
+        self.externals = Externals(self.tell)
+        self._trouble = ""
         self._leaving = asyncio.Event()
 
     async def run(self) -> None:
@@ -66,6 +69,7 @@ class Daemon:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), CYCLE_SECONDS)
         await self.watch.close()
+        await self.externals.close()
 
     async def cycle(self) -> None:
         """Do one turn; a failure is told and the next turn tries again."""
@@ -76,10 +80,14 @@ class Daemon:
             self.observed = await asyncio.to_thread(self.stack.engine.observe)
             self.as_of = datetime.now(UTC)
             self.watch.replace(self._wanted())
+            self.externals.replace(self.stack)
             self._push_aliases()
             await self.healer.turn()
+            self._trouble = ""
         except (AgentError, OSError) as error:
-            self.tell("daemon-trouble", cause=str(error))
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                self.tell("daemon-trouble", cause=self._trouble)
 
     def tell(self, kind: str, *, service: str = "", instance: str = "", cause: str = "", detail: str = "") -> None:
         """Record an event."""
@@ -170,4 +178,5 @@ def describe(daemon: Daemon) -> dict[str, object]:
         },
         "affected": daemon.healer.affected,
         "left_alone": daemon.healer.left_alone,
+        "externals": daemon.externals.describe(),
     }

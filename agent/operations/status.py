@@ -34,10 +34,11 @@ def status(stack: Stack) -> dict[str, Any]:
     return {
         "stack": stack.desired.settings.name,
         "engine": stack.engine.capabilities().name,
-        "verdict": _verdict(services),
+        "verdict": _verdict(services, daemon["externals"] if daemon else []),
         "as_of": daemon["as_of"] if daemon else datetime.now(UTC).isoformat(timespec="seconds"),
         "daemon": {"pid": daemon["pid"], "since": daemon["since"]} if daemon else None,
         "services": services,
+        "externals": daemon["externals"] if daemon else [],
     }
 
 
@@ -120,8 +121,9 @@ def _instance(seen: ObservedInstance, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _verdict(services: list[dict[str, Any]]) -> str:
+def _verdict(services: list[dict[str, Any]], externals: list[dict[str, Any]]) -> str:
     wanted = [each for each in services if each["desired"]]
+    missed = any(each["status"] == "critical" and each["used_by"] for each in externals)
     if all(each["healthy"] >= each["desired"] for each in wanted):
-        return "healthy"
+        return "degraded" if missed else "healthy"
     return "degraded" if any(each["healthy"] for each in wanted) else "down"
