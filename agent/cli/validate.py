@@ -7,6 +7,7 @@ import argparse
 from agent.cli.output import print_json
 from agent.cli.session import add_file_arguments, home_of, read_file
 from agent.config.schema import json_schema
+from agent.core.lint import lint
 from agent.operations.desire import desire, surroundings
 from agent.system.secret_store import read_secrets
 
@@ -31,6 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     home = home_of(arguments)
     around = surroundings(configuration.settings, home, read_secrets(home.secrets))
     desire(configuration.settings, around, base=configuration.path.resolve().parent)
+    for sentence in lint(configuration.settings):
+        print(f"hint: {sentence}")
     print(f"{configuration.path}: {len(configuration.settings.services)} services, no problem found")
     return 0
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from graphlib import TopologicalSorter
 
+from agent.core.lint import lint
 from agent.core.reconcile import Choices, reconcile
 from agent.errors import AgentError, DeployFailed, Interrupted, RolledBack, StoppedBeforeMigration
 from agent.model.instance import ObservedInstance
@@ -44,7 +45,8 @@ def make_plan(stack: Stack, choices: Choices = Choices()) -> Plan:
     known = replace(choices, held=held_services(stack.home), completed=completed_runs(stack))
     observed = stack.engine.observe()
     plan = reconcile(stack.desired, observed, known)
-    return replace(plan, changes=tuple(_count_files(stack, change, observed) for change in plan.changes))
+    changes = tuple(_count_files(stack, change, observed) for change in plan.changes)
+    return replace(plan, changes=changes, notes=(*plan.notes, *lint(stack.desired.settings)))
 
 
 def _count_files(stack: Stack, change: Change, observed: tuple[ObservedInstance, ...]) -> Change:
