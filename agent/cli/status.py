@@ -16,12 +16,18 @@ _EXIT = {"healthy": 0, "degraded": 2, "down": 3}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--metrics-address", action="store_true", help="only print where the daemon shows its metrics")
     parser.add_argument("--checks", action="store_true", help="also show what each failing check said")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the status and return its exit code."""
-    found = status(stack_from_release(arguments))
+    stack = stack_from_release(arguments)
+    if arguments.metrics_address:
+        settings = stack.desired.settings
+        print(f"http://127.0.0.1:{settings.daemon.metrics_port + settings.port_offset}/metrics")
+        return 0
+    found = status(stack)
     if arguments.json:
         print_json(found)
         return _EXIT[found["verdict"]]

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from agent.core.health import CheckState
 from agent.daemon.externals import Externals
 from agent.daemon.healer import Healer
+from agent.daemon.metrics import Counters
 from agent.daemon.watch import Watch, Watched
 from agent.errors import AgentError
 from agent.model.check import CheckType, Status
@@ -51,6 +52,7 @@ class Daemon:
         self.healer = Healer(self)
         self.externals = Externals(self.tell)
         self._trouble = ""
+        self.counters = Counters()
         self._leaving = asyncio.Event()
 
     async def run(self) -> None:
@@ -66,6 +68,7 @@ class Daemon:
                 self.tell("resumed", cause=f"after {now - last:.0f} s without a look")
             last = now
             await self.cycle()
+            self.counters.count_cycle(time.monotonic() - now)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), CYCLE_SECONDS)
         await self.watch.close()
@@ -91,6 +94,7 @@ class Daemon:
 
     def tell(self, kind: str, *, service: str = "", instance: str = "", cause: str = "", detail: str = "") -> None:
         """Record an event."""
+        self.counters.count_event(kind)
         record(self.stack.home.events, kind=kind, service=service, instance=instance, cause=cause, detail=detail)
 
     def states_of(self, service: str) -> dict[str, CheckState]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from agent.daemon import control
 from agent.daemon.loop import Daemon, describe
+from agent.daemon.metrics import Metrics
+from agent.daemon.metrics_server import MetricsServer
 from agent.errors import AgentError
 from agent.model.home import Home
 from agent.operations.opening import open_release
@@ -55,11 +57,13 @@ async def _watch(home: Home) -> None:
                 raise ValueError(f"unknown verb {other!r}")
 
     server = await control.serve(home.daemon_socket, answer)
+    metrics = asyncio.create_task(MetricsServer(daemon, Metrics(daemon)).run())
     notify_manager("READY=1")
     try:
         await daemon.run()
     finally:
         notify_manager("STOPPING=1")
+        metrics.cancel()
         server.close()
         home.daemon_socket.unlink(missing_ok=True)
         database.close()

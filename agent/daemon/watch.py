@@ -53,6 +53,7 @@ class Watch:
     def __init__(self, memory: Memory, *, slow_scripts: int, listener: Listener) -> None:
         self.states: dict[str, CheckState] = memory.load()
         self.watched: dict[str, Watched] = {}
+        self.results = 0
         self._memory = memory
         self._listener = listener
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -151,6 +152,7 @@ class Watch:
         current = self.watched.get(each.key)
         if current is None or current.generation != each.generation:
             return  # the answer of a process that is gone
+        self.results += 1
         before = self.states.get(each.key)
         after = advance(each.check, before, result, datetime.now(UTC))
         self.states[each.key] = after
