@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
+from dataclasses import replace
 
-from agent.cli.output import ProgressLines, plan_object, print_json, print_plan
-from agent.cli.session import add_file_arguments, chosen, home_of, stack_from_file
+from agent.cli.changing import add_progress_arguments, answer, ask, show_of, speaks
+from agent.cli.output import plan_object, print_line, print_plan
+from agent.cli.session import add_file_arguments, chosen, home_of, seconds, stack_from_file
 from agent.core.reconcile import Choices
-from agent.errors import UsageError
 from agent.model.plan import Consequence, Plan
-from agent.model.units import parse_duration
-from agent.operations.apply import apply, make_plan
+from agent.operations.apply import Applied, apply, make_plan
 from agent.operations.daemon import ensure_daemon
+from agent.operations.stack import Stack
 from agent.system.lock import hold
 
 
@@ -24,42 +24,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask before removing or a protected restart")
     parser.add_argument("--allow-restart", action="append", default=[], metavar="SERVICE")
     parser.add_argument("--lock-wait", default="0s", metavar="DURATION", help="wait this long for another apply")
-    parser.add_argument("--progress", choices=("auto", "tty", "plain", "json", "quiet"), default="auto")
-    parser.add_argument("--json", action="store_true", help="print one object at the end")
+    add_progress_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Apply and return the exit code."""
     started = time.monotonic()
-    tell = ProgressLines("quiet" if arguments.json else arguments.progress)
     with hold(home_of(arguments).lock, message="apply", wait=seconds(arguments.lock_wait)):
-        stack = stack_from_file(arguments, tell=tell, write=True)
-        only = frozenset(chosen(stack, arguments.service)) if arguments.service else frozenset[str]()
-        choices = Choices(only=only, allow_restart=frozenset(arguments.allow_restart))
-        plan = make_plan(stack, choices)
-        if not arguments.json and arguments.progress != "quiet":
-            print_plan(plan)
-        confirm(plan, yes=arguments.yes, allowed=choices.allow_restart)
-        applied = apply(stack, choices=choices)
-        ensure_daemon(stack.home, wanted=stack.desired.settings.daemon.enabled)
-    if arguments.json:
-        left = [change.service for change in applied.left.changes]
-        print_json({"plan": plan_object(applied.plan), "left": left, "release": applied.release})
+        applied = apply_file(arguments, stack_from_file(arguments, write=True))
+    left = [change.service for change in applied.left.changes]
+    answer(arguments, {"plan": plan_object(applied.plan), "left": left, "release": applied.release})
+    if not speaks(arguments):
         return 0
     if applied.release is not None:
-        print(f"Release {applied.release} in {time.monotonic() - started:.1f} s.", end=" ")
-        print("Undo: refnet-agent rollback" if applied.release > 1 else "Look: refnet-agent status")
+        next_step = "Undo: refnet-agent rollback" if applied.release > 1 else "Look: refnet-agent status"
+        print(f"Release {applied.release} in {time.monotonic() - started:.1f} s. {next_step}")
     for change in applied.left.changes:
         print(f"left: {change.service}: {change.consequence} ({'; '.join(change.causes)})")
     return 0
 
 
-def seconds(text: str) -> float:
-    """Return a duration from the command line in seconds; raise UsageError for another text."""
-    try:
-        return parse_duration(text).total_seconds()
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+def apply_file(arguments: argparse.Namespace, stack: Stack) -> Applied:
+    """Plan, print, ask and apply the stack, then see to its daemon; the caller holds the lock."""
+    only = frozenset(chosen(stack, arguments.service)) if arguments.service else frozenset[str]()
+    choices = Choices(only=only, allow_restart=frozenset(chosen(stack, arguments.allow_restart, every=False)))
+    plan = make_plan(stack, choices)
+    show_plan(arguments, plan)
+    confirm(plan, yes=arguments.yes, allowed=choices.allow_restart)
+    with show_of(arguments) as show:
+        show.expect(change.service for change in plan.actionable)
+        applied = apply(replace(stack, tell=show), choices=choices)
+    ensure_daemon(stack.home, wanted=stack.desired.settings.daemon.enabled)
+    return applied
+
+
+def show_plan(arguments: argparse.Namespace, plan: Plan) -> None:
+    """Print what is about to happen: in words, or as the first JSON line."""
+    if speaks(arguments):
+        print_plan(plan)
+    elif not arguments.json and arguments.progress == "json":
+        print_line({"plan": plan_object(plan)})
 
 
 def confirm(plan: Plan, *, yes: bool, allowed: frozenset[str]) -> None:
@@ -69,10 +73,5 @@ def confirm(plan: Plan, *, yes: bool, allowed: frozenset[str]) -> None:
         for change in plan.actionable
         if change.consequence is Consequence.REMOVE or (change.protected and change.service in allowed)
     ]
-    if yes or not grave:
-        return
-    names = ", ".join(f"{change.consequence} {change.service}" for change in grave)
-    if not sys.stdin.isatty():
-        raise UsageError(f"this needs an answer: {names}", hint="say it with -y")
-    if input(f"{names}: go on? [y/N] ").strip().lower() not in {"y", "yes"}:
-        raise UsageError("nothing was changed")
+    if grave and not yes:
+        ask(", ".join(f"{change.consequence} {change.service}" for change in grave))

@@ -1,33 +1,37 @@
-"""What `run` and `exec` share: a command with a service's identity, its output passed through."""
+"""What `run` and `exec` share: a command with a service's identity, on our terminal or through our pipes."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 
-from agent.cli.session import chosen, stack_from_release
+from agent.cli.session import chosen, seconds, stack_from_release
 from agent.errors import UsageError
-from agent.operations.prepare import run_beside
+from agent.operations.attach import run_attached
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of both verbs."""
-    parser.add_argument("service")
-    parser.add_argument("--timeout", type=float, default=600.0, help="seconds")
+    parser.add_argument("--timeout", metavar="DURATION", help="end it after this long, such as 10m (default: never)")
+    parser.add_argument("service", help="whose user, folder, environment and secrets")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="after --")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Run the command and return its exit code."""
+def run_command(arguments: argparse.Namespace, *, beside: bool) -> int:
+    """Run the command and return its exit code; `beside` wants a running instance, which may be named itself."""
     stack = stack_from_release(arguments)
-    chosen(stack, [arguments.service])
-    command = tuple(word for position, word in enumerate(arguments.command) if (position, word) != (0, "--"))
+    name, number = arguments.service, 1
+    before, dash, after = name.rpartition("-")
+    if beside and dash and after.isdigit() and stack.desired.find(name) is None:
+        name, number = before, int(after)
+    chosen(stack, [name])
+    # Between the service and its command there may be a --, which argparse leaves in or takes out as it likes.
+    command = tuple(arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command)
     if not command:
-        raise UsageError("which command?", hint=f"refnet-agent run {arguments.service} -- COMMAND")
-    service = stack.desired.find(arguments.service)
+        raise UsageError("which command?", hint=f"refnet-agent run {name} -- COMMAND")
+    service = stack.desired.find(name)
     if service is None or not service.launches:
-        raise UsageError(f"{arguments.service} does not run on this host")
-    result = run_beside(stack, service, command, timeout=arguments.timeout, check=False)
-    sys.stdout.write(result.output)
-    sys.stderr.write(result.error)
-    return result.code if result.code >= 0 else 128 - result.code
+        raise UsageError(f"{name} does not run on this host")
+    if beside and not any(seen.pid for each, seen in stack.seen(name).items() if each.endswith(f"-{number}")):
+        raise UsageError(f"{name}-{number} is not running", hint=f"refnet-agent run {name} -- COMMAND needs none")
+    timeout = seconds(arguments.timeout) if arguments.timeout else None
+    return run_attached(stack, service, command, number=number, timeout=timeout)

@@ -6,8 +6,8 @@ import argparse
 import sys
 from dataclasses import replace
 
-from agent.cli.output import ProgressLines
-from agent.cli.session import home_of, stack_from_release
+from agent.cli.changing import add_progress_arguments, answer, ask, ask_words, show_of, speaks
+from agent.cli.session import home_of, seconds, stack_from_release
 from agent.engine.process import ProcessEngine
 from agent.errors import UsageError
 from agent.model.desired import Desired
@@ -25,21 +25,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", action="store_true", help="also delete data, secrets and certificates")
     parser.add_argument("--confirm", metavar="NAME", help="the stack's name, instead of typing it")
     parser.add_argument("--no-dump", action="store_true", help="delete data without a last verified dump")
+    parser.add_argument("--lock-wait", default="0s", metavar="DURATION", help="wait this long for another command")
+    add_progress_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask, destroy, and say what is left."""
-    with hold(home_of(arguments).lock, message="destroy"):
-        stack = replace(_stack(arguments), tell=ProgressLines("auto"))
+    with hold(home_of(arguments).lock, message="destroy", wait=seconds(arguments.lock_wait)):
+        stack = _stack(arguments)
         name = stack.desired.settings.name
         if arguments.data:
             _typed_name(arguments, name)
         elif not arguments.yes:
-            _ask(f"stop and remove every service of {name} (its data is kept)")
-        dumps = destroy(stack, with_data=arguments.data, take_dump=not arguments.no_dump)
-    for path in dumps:
-        print(f"last dump: {path}")
-    print("Removed." if arguments.data else f"Removed; the data is still in {stack.home.root / 'data'}.")
+            ask(f"stop and remove every service of {name} (its data is kept)")
+        with show_of(arguments) as show:
+            dumps = destroy(replace(stack, tell=show), with_data=arguments.data, take_dump=not arguments.no_dump)
+    kept = None if arguments.data else str(stack.home.root / "data")
+    answer(arguments, {"stack": name, "dumps": list(dumps), "data": kept})
+    if speaks(arguments):
+        for path in dumps:
+            print(f"last dump: {path}")
+        print(f"Removed; the data is still in {kept}." if kept else "Removed.")
     return 0
 
 
@@ -59,13 +65,6 @@ def _stack(arguments: argparse.Namespace) -> Stack:
 def _typed_name(arguments: argparse.Namespace, name: str) -> None:
     given = arguments.confirm
     if given is None and sys.stdin.isatty():
-        given = input(f"this deletes all data of {name}; type its name: ").strip()
+        given = ask_words(f"this deletes all data of {name}; type its name: ")
     if given != name:
         raise UsageError(f"deleting data needs the stack's name, {name}", hint=f"--confirm {name}")
-
-
-def _ask(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise UsageError(f"this needs an answer: {question}", hint="say it with -y")
-    if input(f"{question}? [y/N] ").strip().lower() not in {"y", "yes"}:
-        raise UsageError("nothing was changed")

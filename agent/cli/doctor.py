@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from agent.cli.output import print_json, state_colour
+from agent.cli.output import print_json
 from agent.cli.session import add_file_arguments, home_of, stack_from_file, stack_from_release
+from agent.cli.terminal import state_colour
 from agent.operations.doctor import examine
 from agent.operations.releases import latest
 

@@ -3,53 +3,44 @@
 from __future__ import annotations
 
 import argparse
-import heapq
-import queue
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from agent.cli.apply import seconds
-from agent.cli.output import printable
-from agent.cli.session import chosen, stack_from_release
-from agent.model.instance import LogLine
-from agent.operations.stack import Stack
+from agent.cli.log_lines import Prefix, follow, merge
+from agent.cli.output import print_line
+from agent.cli.session import among, home_of, seconds
+from agent.engine.process import ProcessEngine
+from agent.errors import AgentError
+from agent.operations.releases import latest
+from agent.operations.unreleased import logged_instances
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("service", nargs="*", help="only these services")
-    parser.add_argument("-n", "--lines", type=int, default=50, help="how many lines of each instance first")
+    parser.add_argument("service", nargs="*", help="only these services, or instances such as api-2")
+    parser.add_argument("-n", "--lines", type=int, help="how many old lines of each (default: 50, with --since all)")
     parser.add_argument("--since", metavar="DURATION", help="only what is younger than this, such as 10m")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on as lines are written")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on as lines are written, until Ctrl-C")
+    parser.add_argument("--json", action="store_true", help="one object a line")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the lines, oldest first; with --follow until Ctrl-C."""
-    stack = stack_from_release(arguments)
-    names = chosen(stack, arguments.service)
-    instances = [each.instance for each in stack.engine.observe() if each.service in names]
+    home = home_of(arguments)
+    instances = logged_instances(home)
+    release = latest(home)
+    known = {service for service, _ in instances} | {name for _, name in instances}
+    known |= {each.name for each in release.desired.services} if release else set()
+    if not known:
+        raise AgentError(f"nothing has been applied in {home.root}", hint="refnet-agent apply -f refnet.yaml")
+    wanted = among(tuple(sorted(known)), arguments.service)
+    names = [name for service, name in instances if service in wanted or name in wanted]
     since = datetime.now(UTC) - timedelta(seconds=seconds(arguments.since)) if arguments.since else None
-    width = max(map(len, instances), default=0)
-    merged = _follow if arguments.follow else _merge
-    for line in merged(stack, instances, arguments.lines, since):
-        print(f"{line.at:%Y-%m-%d %H:%M:%S} {line.instance:<{width}} | {printable(line.text)}", flush=arguments.follow)
+    engine = ProcessEngine(home.root)
+    lines = arguments.lines if arguments.lines is not None else (None if since else 50)
+    prefix = Prefix(names)
+    for line in (follow if arguments.follow else merge)(engine, names, lines, since):
+        if arguments.json:
+            print_line({"at": line.at.isoformat(), "instance": line.instance, "text": line.text})
+        else:
+            print(prefix.before(line), flush=arguments.follow)
     return 0
-
-
-def _merge(stack: Stack, instances: list[str], lines: int, since: datetime | None) -> Iterator[LogLine]:
-    streams = [stack.engine.logs(name, lines=lines, since=since, follow=False) for name in instances]
-    return heapq.merge(*streams, key=lambda line: line.at)
-
-
-def _follow(stack: Stack, instances: list[str], lines: int, since: datetime | None) -> Iterator[LogLine]:
-    waiting: queue.Queue[LogLine] = queue.Queue(maxsize=10_000)
-
-    def read(name: str) -> None:
-        for line in stack.engine.logs(name, lines=lines, since=since, follow=True):
-            waiting.put(line)
-
-    for name in instances:
-        threading.Thread(target=read, args=(name,), daemon=True).start()
-    while True:
-        yield waiting.get()

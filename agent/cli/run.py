@@ -1,7 +1,14 @@
-"""`run SERVICE -- COMMAND`: run a command with a service's user, folder, environment and secrets."""
+"""`run SERVICE -- COMMAND`: a one-off with a service's user, folder, environment and secrets."""
 
 from __future__ import annotations
 
-from agent.cli.command_beside import add_arguments, run
+import argparse
+
+from agent.cli.command_beside import add_arguments, run_command
 
 __all__ = ["add_arguments", "run"]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    return run_command(arguments, beside=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,10 @@ from agent.engine.process import ProcessEngine
 from agent.errors import ConfigurationError, UsageError
 from agent.model.home import Home
 from agent.model.settings import EngineName
+from agent.model.units import parse_duration
 from agent.operations.opening import open_release
 from agent.operations.releases import Release
-from agent.operations.stack import Listener, Stack, default_home, ensure_secrets
+from agent.operations.stack import Stack, default_home, ensure_secrets
 from agent.system.secret_store import read_secrets
 
 if TYPE_CHECKING:
@@ -41,9 +43,7 @@ def read_file(arguments: argparse.Namespace) -> Configuration:
     return read_settings(path, environment=arguments.environment, overrides=overrides, catalogue=catalogue())
 
 
-def stack_from_file(
-    arguments: argparse.Namespace, *, tell: Listener | None = None, write: bool, runs: bool = True
-) -> Stack:
+def stack_from_file(arguments: argparse.Namespace, *, write: bool, runs: bool = True) -> Stack:
     """Return the stack the file asks for.
 
     `write` generates missing secrets; `runs` refuses an engine that cannot run services yet.
@@ -60,14 +60,13 @@ def stack_from_file(
         raise ConfigurationError((problem,), hint="use engine: process")
     store = ensure_secrets(settings, home) if write else read_secrets(home.secrets)
     around = surroundings(settings, home, store)
-    stack = Stack(
+    return Stack(
         home=home,
         engine=ProcessEngine(home.root),
         desired=desire(settings, around, base=base),
         around=around,
         base=base,
     )
-    return stack if tell is None else _told(stack, tell)
 
 
 def stack_from_release(arguments: argparse.Namespace, *, release: Release | None = None) -> Stack:
@@ -80,16 +79,24 @@ def home_of(arguments: argparse.Namespace) -> Home:
     return default_home(arguments.home)
 
 
-def chosen(stack: Stack, names: list[str]) -> tuple[str, ...]:
-    """Return the services named, all of them when none is; raise UsageError for an unknown one."""
-    known = tuple(each.name for each in stack.desired.services)
+def chosen(stack: Stack, names: list[str], *, every: bool = True) -> tuple[str, ...]:
+    """Return the services named, all of them when none is and `every`; raise UsageError for an unknown one."""
+    return among(tuple(each.name for each in stack.desired.services), names, every=every)
+
+
+def among(known: tuple[str, ...], names: list[str], *, every: bool = True) -> tuple[str, ...]:
+    """Return the names, all known ones when none is given and `every`; raise UsageError for an unknown one."""
     for name in names:
         if name not in known:
-            raise UsageError(f"there is no service {name}", hint=f"services: {', '.join(known)}")
-    return tuple(names) or known
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UsageError(f"there is no service {name}", hint=f"{hint}services: {', '.join(known)}")
+    return tuple(names) or (known if every else ())
 
 
-def _told(stack: Stack, tell: Listener) -> Stack:
-    from dataclasses import replace  # noqa: PLC0415
-
-    return replace(stack, tell=tell)
+def seconds(text: str) -> float:
+    """Return a duration from the command line in seconds; raise UsageError for another text."""
+    try:
+        return parse_duration(text).total_seconds()
+    except ValueError as error:
+        raise UsageError(str(error)) from error

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
-from agent.cli.output import ProgressLines
-from agent.cli.session import chosen, home_of, stack_from_release
+from agent.cli.lifecycle import add_arguments, change_services
 from agent.operations.lifecycle import start
-from agent.system.lock import hold
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's options."""
-    parser.add_argument("service", nargs="+", help="which services")
+__all__ = ["add_arguments", "run"]
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it and return 0."""
-    with hold(home_of(arguments).lock, message="start"):
-        stack = replace(stack_from_release(arguments), tell=ProgressLines("auto"))
-        start(stack, chosen(stack, arguments.service))
-    return 0
+    return change_services(arguments, "start", start)

@@ -55,6 +55,20 @@ def restart(stack: Stack, names: Iterable[str]) -> None:
         stack.tell(Progress(service=name, state="healthy", done=True))
 
 
+def stop_started(stack: Stack, instances: frozenset[str], *, with_daemon: bool) -> None:
+    """Stop these instances, dependents first, without holding them: the next apply starts them again."""
+    if with_daemon:
+        remove_daemon(stack.home)
+    for name in reversed(_order(stack)):
+        stopped = [instance for instance in stack.seen(name) if instance in instances]
+        for instance in stopped:
+            stack.engine.stop(instance, cause="up has ended")
+        if stopped:
+            record(stack.home.events, kind="stop", service=name, cause="up has ended")
+            stack.tell(Progress(service=name, state="stopped", done=True))
+    publish(stack)
+
+
 def destroy(stack: Stack, *, with_data: bool, take_dump: bool = True) -> tuple[str, ...]:
     """Stop and forget every instance; with data, dump what can be dumped first. Returns the dumps' paths."""
     remove_daemon(stack.home)

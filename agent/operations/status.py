@@ -11,17 +11,22 @@ from agent.model.check import Status
 from agent.model.desired import DesiredService
 from agent.model.home import Home
 from agent.model.instance import InstanceState, ObservedInstance
+from agent.operations.check_details import check_details
 from agent.operations.daemon import ask_daemon
 from agent.operations.health import Verdict, judge_all
 from agent.operations.held import held_services
 from agent.operations.oneshots import completed_runs
+from agent.operations.releases import newest_number
 from agent.operations.stack import Stack
 
 _STALE_SECONDS = 15.0
 
 
-def status(stack: Stack) -> dict[str, Any]:
-    """Return the documented status object: stack, engine, verdict and every service with its instances."""
+def status(stack: Stack, *, details: bool = False) -> dict[str, Any]:
+    """Return the documented status object: stack, engine, verdict and every service with its instances.
+
+    `details` adds `checks` to each instance: every check with what it says.
+    """
     observed = stack.engine.observe()
     daemon = knowledge(stack.home)
     verdicts = _told(stack, observed, daemon) if daemon else judge_all(stack, observed)
@@ -31,12 +36,19 @@ def status(stack: Stack) -> dict[str, Any]:
         _completed(each) if _is_completed(each, done) else _service(each, observed, verdicts, held)
         for each in stack.desired.services
     ]
+    if details:
+        found = check_details(stack, observed, daemon)
+        for service in services:
+            for instance in service["instances"]:
+                instance["checks"] = found.get(instance["name"], [])
     return {
         "stack": stack.desired.settings.name,
         "engine": stack.engine.capabilities().name,
         "verdict": _verdict(services, daemon["externals"] if daemon else []),
         "as_of": daemon["as_of"] if daemon else datetime.now(UTC).isoformat(timespec="seconds"),
         "daemon": {"pid": daemon["pid"], "since": daemon["since"]} if daemon else None,
+        "release": newest_number(stack.home) or None,
+        "notes": [],
         "services": services,
         "externals": daemon["externals"] if daemon else [],
     }
