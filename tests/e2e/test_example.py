@@ -36,12 +36,12 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     assert (agent.home / "data/postgres/data/cluster/PG_VERSION").exists()
 
 
-def ask(system: Agent, path: str) -> str:
+def ask(system: Agent, path: str, *options: str) -> str:
     """Return what the gateway answers, its certificate checked."""
     command = ("curl", "-s", "--cacert", str(system.home / "certs/ca.pem"), "--max-time", "10")
     port = 8443 + OFFSET
     address = ("--resolve", f"refnet.localhost:{port}:127.0.0.1", f"https://refnet.localhost:{port}{path}")
-    return subprocess.run((*command, *address), capture_output=True, text=True, timeout=20, check=True).stdout
+    return subprocess.run((*command, *options, *address), capture_output=True, text=True, timeout=20, check=True).stdout
 
 
 def wait_until(true: Callable[[], bool], *, seconds: float = 40) -> bool:
@@ -61,9 +61,12 @@ def test_the_whole_system_is_healthy_and_a_second_plan_is_empty(system: Agent) -
 
 
 def test_the_gateway_leads_to_the_api_and_the_queue_view(system: Agent) -> None:
-    """The API answers over verified TLS, and a sub-resource of flower loads under its prefix."""
+    """The API answers over verified TLS; flower wants its password, and a sub-resource loads under its prefix."""
     assert '"total"' in ask(system, "/api/papers")
-    assert "bootstrap" in ask(system, "/flower/static/css/bootstrap.min.css")[:200].lower()
+    assert ask(system, "/flower/workers") == "Access denied"
+    password = (system.home / "services/flower/secrets/FLOWER_BASIC_AUTH").read_text()
+    assert "crawler-1@" in ask(system, "/flower/workers", "--user", password)
+    assert "bootstrap" in ask(system, "/flower/static/css/bootstrap.min.css", "--user", password)[:200].lower()
 
 
 def test_the_end_to_end_check_leaves_nothing_behind(system: Agent) -> None:
@@ -126,6 +129,32 @@ def test_a_release_that_fails_its_check_is_rolled_back(system: Agent) -> None:
 
     assert "broken on purpose" in said
     assert {name: pid for name, pid in system.pids().items() if name.startswith("api-")} == before
+
+
+def test_the_applications_own_tests_pass_on_the_running_database(system: Agent, tmp_path: Path) -> None:
+    """In the environment the release built, with pytest beside it; tables go into a schema of their own."""
+    python = next((system.home / "environments").glob("*/bin/python"))
+    install = (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(tmp_path))
+    subprocess.run((*install, "pytest"), check=True, timeout=100)
+    secrets = system.home / "services/api/secrets"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(tmp_path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "DATABASE_URL": (secrets / "DATABASE_URL").read_text(),
+        "REDIS_URL": (secrets / "REDIS_URL").read_text().removesuffix("/0") + "/1",
+    }
+    done = subprocess.run(
+        (str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+        cwd=ROOT / "examples/refnet",
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def processes_of(system: Agent) -> list[str]:

@@ -6,8 +6,6 @@ from sqlalchemy import create_engine, text
 from refnet_app import settings
 from refnet_app.database import MIGRATION_LOCK, Base
 
-settings.require("DATABASE_URL")
-
 with create_engine(settings.database_url()).connect() as connection:
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
     connection.commit()

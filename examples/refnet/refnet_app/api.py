@@ -1,29 +1,37 @@
 """The HTTP API: papers to everyone, crawling and deleting to who logged in."""
 
 import hmac
+import logging
 import time
-import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import jwt
 import redis
-from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from celery import Task
+from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from kombu.exceptions import OperationalError as BrokerAwayError
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from pydantic import BaseModel
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from refnet_app import log, paper_id, settings, worker
-from refnet_app.database import Citation, Paper, session
+from refnet_app.database import STATUSES, Paper, session
 
-settings.require("DATABASE_URL", "REDIS_URL", "ADMIN_PASSWORD", "APP_SIGNING_KEY")
+for needed in ("DATABASE_URL", "REDIS_URL", "ADMIN_PASSWORD", "APP_SIGNING_KEY"):
+    settings.read(needed)
 log.configure()
 app = FastAPI(title="RefNet")
-LABELS = ("method", "route", "status")
-REQUESTS = Counter("http_requests_total", "Requests answered.", LABELS)
-SECONDS = Histogram("http_request_duration_seconds", "Time to answer.", LABELS[:2])
+REQUESTS = Counter("http_requests_total", "Requests answered.", ("method", "route", "status"))
+SECONDS = Histogram("http_request_duration_seconds", "Time to answer.", ("method", "route"))
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 TOKEN_LIFE = timedelta(hours=1)
+LOOK_SECONDS = 2.0
+looks = ThreadPoolExecutor(max_workers=4)
 
 
 class Login(BaseModel):
@@ -33,32 +41,67 @@ class Login(BaseModel):
     password: str
 
 
+class PapersByStatus:
+    """Counts the papers of each status at every scrape; a database that is away costs the gauge, not the scrape."""
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Name nothing beforehand, so that starting needs no database."""
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauge."""
+        gauge = GaugeMetricFamily("refnet_papers_by_status", "Papers of each status.", labels=["status"])
+        try:
+            with session() as current:
+                rows = current.execute(select(Paper.status, func.count()).group_by(Paper.status))
+                counts = {status: count for status, count in rows}
+        except SQLAlchemyError:
+            return
+        for status in STATUSES:
+            gauge.add_metric([status], counts.get(status, 0))
+        yield gauge
+
+
+REGISTRY.register(PapersByStatus())
+
+
 @app.middleware("http")
 async def follow(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Carry the request's id through, and count the request by its route."""
-    log.request_id.set(request.headers.get("X-Request-ID") or uuid.uuid4().hex)
-    started = time.perf_counter()
-    response = await answer(request)
-    route = getattr(request.scope.get("route"), "path", "other")
-    REQUESTS.labels(request.method, route, response.status_code).inc()
-    SECONDS.labels(request.method, route).observe(time.perf_counter() - started)
-    response.headers["X-Request-ID"] = log.request_id.get()
-    return response
+    """Carry the request's id through, and count the request by its route, however it ends."""
+    request_id, started, status = log.follow(request.headers.get("X-Request-ID")), time.perf_counter(), 500
+    try:
+        response = await answer(request)
+        status = response.status_code
+        response.headers["X-Request-ID"] = request_id
+        return response
+    finally:
+        method = request.method if request.method in METHODS else "other"
+        route = getattr(request.scope.get("route"), "path", "other")
+        REQUESTS.labels(method, route, status).inc()
+        SECONDS.labels(method, route).observe(time.perf_counter() - started)
+
+
+def ask_database() -> None:
+    """Raise unless the database answers."""
+    with session() as current:
+        current.execute(text("SELECT 1"))
+
+
+def ask_redis() -> None:
+    """Raise unless Redis answers."""
+    redis.Redis.from_url(settings.read("REDIS_URL"), socket_timeout=1, socket_connect_timeout=1).ping()
 
 
 @app.get("/health")
 def health(response: Response) -> dict[str, str]:
-    """Say how the database and Redis are; 503 when either is not well."""
-    found = {"database": "ok", "redis": "ok"}
-    try:
-        with session() as current:
-            current.execute(text("SELECT 1"))
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is not well
-        found["database"] = str(error).splitlines()[0][:200]
-    try:
-        redis.Redis.from_url(settings.read("REDIS_URL"), socket_timeout=1).ping()
-    except redis.RedisError as error:
-        found["redis"] = str(error)[:200]
+    """Say how the database and Redis are, in time for a check even when they hang; 503 when either is not well."""
+    found = {}
+    for name, look in [(name, looks.submit(ask)) for name, ask in (("database", ask_database), ("redis", ask_redis))]:
+        try:
+            look.result(LOOK_SECONDS)
+            found[name] = "ok"
+        except Exception as error:
+            found[name] = (str(error).splitlines() or ["does not answer"])[0][:200]
     well = set(found.values()) == {"ok"}
     response.status_code = 200 if well else 503
     return {"status": "healthy" if well else "unhealthy", **found}
@@ -74,7 +117,7 @@ def metrics() -> Response:
 def login(given: Login) -> dict[str, str]:
     """Return a signed token that expires."""
     right = hmac.compare_digest(given.password.encode(), settings.read("ADMIN_PASSWORD").encode())
-    if given.user != settings.read("ADMIN_USER") or not right:
+    if not right or given.user != settings.read("ADMIN_USER"):
         raise HTTPException(401, "wrong user or password")
     claims = {"sub": given.user, "exp": datetime.now(UTC) + TOKEN_LIFE}
     return {"token": jwt.encode(claims, settings.read("APP_SIGNING_KEY"), algorithm="HS256")}
@@ -97,32 +140,36 @@ def named(name: str) -> str:
         raise HTTPException(422, str(error)) from error
 
 
+Name, Caller = Annotated[str, Depends(named)], Annotated[str, Depends(caller)]
+
+
 @app.get("/api/papers")
-def papers(q: str = "", limit: int = 20, offset: int = 0) -> dict[str, Any]:
+def papers(
+    q: str = "", limit: Annotated[int, Query(ge=1, le=100)] = 20, offset: Annotated[int, Query(ge=0)] = 0
+) -> dict[str, Any]:
     """Return papers whose title holds `q`, a page at a time."""
     query = select(Paper).where(Paper.title.icontains(q, autoescape=True))
     with session() as current:
         total = current.scalar(select(func.count()).select_from(query.subquery()))
-        found = current.scalars(query.order_by(Paper.id).limit(min(limit, 100)).offset(offset))
+        found = current.scalars(query.order_by(Paper.id).limit(limit).offset(offset))
         return {"total": total, "papers": [describe(paper) for paper in found]}
 
 
 @app.get("/api/papers/{name:path}/citations")
-def citations(name: Annotated[str, Depends(named)]) -> list[dict[str, Any]]:
+def citations(name: Name) -> list[dict[str, Any]]:
     """Return the papers it cites."""
-    query = select(Paper).join(Citation, Citation.cited_id == Paper.id).where(Citation.citing_id == name)
     with session() as current:
-        return [describe(paper) for paper in current.scalars(query.order_by(Paper.id))]
+        return [describe(paper) for paper in worker.cited_by(current, name)]
 
 
 @app.post("/api/papers/{name:path}/crawl", status_code=202)
-def crawl(name: Annotated[str, Depends(named)], _: Annotated[str, Depends(caller)]) -> dict[str, str]:
+def crawl(name: Name, _: Caller) -> dict[str, str]:
     """Start the pipeline for a paper."""
-    return {"task": worker.crawl.delay(name).id, "page": f"/output/{paper_id.slug(name)}.html"}
+    return {"task": queue(worker.crawl, name), "page": f"/output/{paper_id.slug(name)}.html"}
 
 
 @app.get("/api/papers/{name:path}")
-def paper(name: Annotated[str, Depends(named)]) -> dict[str, Any]:
+def paper(name: Name) -> dict[str, Any]:
     """Return one paper."""
     with session() as current:
         found = current.get(Paper, name)
@@ -132,12 +179,20 @@ def paper(name: Annotated[str, Depends(named)]) -> dict[str, Any]:
 
 
 @app.delete("/api/papers/{name:path}", status_code=202)
-def remove(name: Annotated[str, Depends(named)], _: Annotated[str, Depends(caller)]) -> dict[str, str]:
+def remove(name: Name, _: Caller) -> dict[str, str]:
     """Ask a worker to remove a paper and its page."""
-    return {"task": worker.discard.delay(name).id}
+    return {"task": queue(worker.discard, name)}
+
+
+def queue(task: Task, name: str) -> str:
+    """Queue a task and return its id; 503 at once when the broker is away."""
+    try:
+        return str(task.apply_async((name,), retry=False).id)
+    except (BrokerAwayError, redis.RedisError) as error:
+        logging.warning("the broker is away: %s", error)
+        raise HTTPException(503, "the queue is away, try again soon", {"Retry-After": "10"}) from error
 
 
 def describe(found: Paper) -> dict[str, Any]:
     """Return a paper as the API shows it."""
-    fields = ("id", "title", "authors", "year", "status", "summary")
-    return {name: getattr(found, name) for name in fields}
+    return {name: getattr(found, name) for name in ("id", "title", "authors", "year", "status", "summary")}

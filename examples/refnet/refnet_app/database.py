@@ -12,8 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from refnet_app import settings
 
-REFERENCED, COLLECTED, SUMMARIZED, GENERATED = "referenced", "collected", "summarized", "generated"
-STATUSES = (REFERENCED, COLLECTED, SUMMARIZED, GENERATED)
+REFERENCED, COLLECTED, SUMMARIZED, GENERATED = STATUSES = ("referenced", "collected", "summarized", "generated")
 GRAPH_LOCK, MIGRATION_LOCK = 7_310_001, 7_310_002
 
 
@@ -41,15 +40,6 @@ class Citation(Base):
     __tablename__ = "citations"
     citing_id: Mapped[str] = mapped_column(ForeignKey("papers.id", ondelete="CASCADE"), primary_key=True)
     cited_id: Mapped[str] = mapped_column(ForeignKey("papers.id", ondelete="CASCADE"), primary_key=True)
-
-
-class Statistic(Base):
-    """How many papers had one status when they were last counted."""
-
-    __tablename__ = "statistics"
-    status: Mapped[str] = mapped_column(primary_key=True)
-    papers: Mapped[int]
-    measured_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 @cache

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 import sys
+import uuid
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
@@ -10,6 +12,7 @@ from refnet_app import settings
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 task_id: ContextVar[str] = ContextVar("task_id", default="")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
 class JsonFormatter(logging.Formatter):
@@ -17,16 +20,11 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line for one record."""
-        line: dict[str, object] = {
-            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "msg": record.getMessage(),
-        }
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {"ts": at, "level": record.levelname, "logger": record.name, "msg": record.getMessage()}
         line |= {"request_id": request_id.get()} if request_id.get() else {}
         line |= {"task_id": task_id.get()} if task_id.get() else {}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+        line |= {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
         return json.dumps(line, ensure_ascii=False)
 
 
@@ -34,10 +32,15 @@ def configure() -> None:
     """Send every logger of this process, those of the server and of the libraries included, to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=settings.read("LOG_LEVEL"), handlers=[handler], force=True)
+    logging.basicConfig(level=settings.read("LOG_LEVEL").upper(), handlers=[handler], force=True)
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
-    # The API writes its own line for each request, with the request's id; httpx would repeat each call's address.
-    logging.getLogger("uvicorn.access").disabled = True
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def follow(given: str | None) -> str:
+    """Take over a request's id, or make one where there is none that is safe to repeat in logs and headers."""
+    chosen = given if given and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    request_id.set(chosen)
+    return chosen

@@ -21,7 +21,6 @@ def normalise(text: str) -> str:
 def slug(name: str) -> str:
     """Return a file name without suffix, different for each paper and safe in a path and in a URL."""
     scheme, _, number = name.partition(":")
-    # Underscores and brackets of old DOIs are escaped: "/" became "_", and no two papers may share a page.
     escaped = re.sub(r"[^a-z0-9.-]", lambda sign: "_" if sign[0] == "/" else f"~{ord(sign[0]):02x}", number)
     return f"{scheme}-{escaped}"
 

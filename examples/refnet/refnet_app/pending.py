@@ -1,4 +1,4 @@
-"""Print the migrations that wait, one a line; exit 2 when the database is ahead of this code."""
+"""Print the migrations that wait, one a line; exit 2 when the database is ahead of this code, 3 when it is away."""
 
 import sys
 from pathlib import Path
@@ -7,28 +7,29 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy.exc import OperationalError
 
-from refnet_app import settings
 from refnet_app.database import engine
 
 
 def main() -> int:
     """Compare the database's revision with the code's."""
-    settings.require("DATABASE_URL")
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations"))
-    scripts = ScriptDirectory.from_config(config)
-    with engine().connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
+    current = None
     try:
-        waiting = list(scripts.iterate_revisions("head", current))
+        with engine().connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+        for waiting in reversed(list(ScriptDirectory.from_config(config).iterate_revisions("head", current))):
+            print(f"{waiting.revision}: {waiting.doc}")
     except CommandError:
         print(f"the database is at revision {current}, which this code does not know", file=sys.stderr)
         return 2
-    for revision in reversed(waiting):
-        print(f"{revision.revision}: {revision.doc}")
+    except OperationalError as error:
+        print(f"the database does not answer: {str(error.orig).strip().splitlines()[-1]}", file=sys.stderr)
+        return 3
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

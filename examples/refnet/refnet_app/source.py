@@ -10,21 +10,18 @@ import httpx
 
 from refnet_app import paper_id, settings
 
-FIELDS = "title,year,authors,abstract,externalIds"
-REQUESTED = FIELDS + "".join(f",references.{name}" for name in ("title", "year", "authors", "externalIds"))
+FIELDS = ("title", "year", "authors", "externalIds")
+REQUESTED = ",".join((*FIELDS, "abstract", *(f"references.{name}" for name in FIELDS)))
 
 
 class PaperNotFoundError(Exception):
-    """The source has no such paper."""
+    """The source has no such paper; asking again does not help."""
 
 
 class SourceUnavailableError(Exception):
     """The source gives no answer now; retry_after is the wait it asked for, in seconds, or 0."""
 
-    def __init__(self, reason: str, retry_after: int = 0) -> None:
-        """Keep the reason and the wait."""
-        super().__init__(reason, retry_after)
-        self.retry_after = retry_after
+    retry_after = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +38,8 @@ class FoundPaper:
 
 def fetch(name: str) -> FoundPaper:
     """Return one paper and the papers it cites."""
-    return (
-        fetch_from_semantic_scholar(name) if settings.read("SOURCE") == "semantic-scholar" else fetch_from_corpus(name)
-    )
+    online = settings.read("SOURCE") == "semantic-scholar"
+    return fetch_from_semantic_scholar(name) if online else fetch_from_corpus(name)
 
 
 @cache
@@ -53,23 +49,15 @@ def corpus() -> dict[str, dict[str, Any]]:
     return {entry["id"]: entry for entry in entries}
 
 
-def fetch_from_corpus(name: str) -> FoundPaper:
-    """Return one paper of the corpus."""
+def fetch_from_corpus(name: str, *, whole: bool = True) -> FoundPaper:
+    """Return one paper of the corpus; one that is only cited has no text and no references."""
     if name not in corpus():
         raise PaperNotFoundError(f"{name} is not in the corpus")
     entry = corpus()[name]
-    cited = (corpus()[reference] for reference in entry["references"])
-    references = tuple(
-        FoundPaper(id=each["id"], title=each["title"], authors=tuple(each["authors"]), year=each["year"])
-        for each in cited
-    )
+    references = tuple(fetch_from_corpus(each, whole=False) for each in entry["references"]) if whole else ()
+    known = {key: entry[key] for key in ("id", "title", "year")}
     return FoundPaper(
-        id=name,
-        title=entry["title"],
-        authors=tuple(entry["authors"]),
-        year=entry["year"],
-        text=entry["text"],
-        references=references,
+        **known, authors=tuple(entry["authors"]), text=entry["text"] if whole else "", references=references
     )
 
 
@@ -77,37 +65,31 @@ def fetch_from_semantic_scholar(name: str) -> FoundPaper:
     """Return one paper as Semantic Scholar's graph API knows it."""
     scheme, _, number = name.partition(":")
     asked = number if scheme == "s2" else f"{scheme.upper()}:{number}"
+    url = f"{settings.read('SEMANTIC_SCHOLAR_URL')}/paper/{asked}"
     try:
-        answer = httpx.get(
-            f"{settings.read('SEMANTIC_SCHOLAR_URL')}/paper/{asked}", params={"fields": REQUESTED}, timeout=10
-        )
+        answer = httpx.get(url, params={"fields": REQUESTED}, timeout=10)
     except httpx.TransportError as error:
         raise SourceUnavailableError(f"no answer from Semantic Scholar: {error}") from error
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        raise PaperNotFoundError(f"{name} is not known to Semantic Scholar")
     if answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.is_server_error:
+        problem = SourceUnavailableError(f"Semantic Scholar answered {answer.status_code}")
         wait = answer.headers.get("Retry-After", "")
-        raise SourceUnavailableError(
-            f"Semantic Scholar answered {answer.status_code}", int(wait) if wait.isdecimal() else 0
-        )
-    answer.raise_for_status()
+        problem.retry_after = int(wait) if wait.isdecimal() else 0
+        raise problem
+    if answer.is_error:
+        raise PaperNotFoundError(f"Semantic Scholar answered {answer.status_code} for {name}")
     return decode(answer.json(), name)
 
 
 def decode(entry: dict[str, Any], name: str) -> FoundPaper:
     """Return a paper from Semantic Scholar's words, which leave out or null what is not known."""
-    references = {}
-    for each in entry.get("references") or ():
-        known_as = choose_name(each)
-        if known_as and known_as != name and each.get("title"):
-            references[known_as] = decode(each, known_as)
+    named = {choose_name(each): each for each in entry.get("references") or () if each.get("title")}
     return FoundPaper(
         id=name,
         title=entry["title"],
         authors=tuple(author["name"] for author in entry.get("authors") or ()),
         year=entry.get("year"),
         text=entry.get("abstract") or "",
-        references=tuple(references.values()),
+        references=tuple(decode(each, known) for known, each in named.items() if known not in {"", name}),
     )
 
 

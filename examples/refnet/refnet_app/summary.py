@@ -4,7 +4,6 @@ import re
 from collections import Counter
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"“(])")
-WORD = re.compile(r"[a-z][a-z-]+")
 COMMON = frozenset(
     """a about after also an and are as at be been but by can each for from had has have how in into is it its more
     most new no not of on one only or other over so such than that the their them then there these they this to two
@@ -15,11 +14,11 @@ LEADING_SENTENCE_BONUS = 1.2
 
 def words(text: str) -> list[str]:
     """Return the words of a text that carry meaning."""
-    return [word for word in WORD.findall(text.lower()) if word not in COMMON]
+    return [word for word in re.findall(r"[a-z][a-z-]+", text.lower()) if word not in COMMON]
 
 
 def summarize(text: str, length: int = 2) -> str:
-    """Return the best sentences of a text: each scores the mean frequency of its words, the first a little more."""
+    """Return the best sentences: each scores the mean frequency of its words, the first a little more."""
     sentences = [sentence for sentence in SENTENCE_END.split(" ".join(text.split())) if sentence]
     frequency = Counter(words(text))
 
