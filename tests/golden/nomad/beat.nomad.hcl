@@ -30,7 +30,7 @@ job "refnet-beat" {
 
       config {
         command = "celery"
-        args    = ["-A", "refnet_app.worker:celery", "beat", "-s", "$${VOLUME_schedule}/celerybeat-schedule", "--pidfile=", "--loglevel", "INFO"]
+        args    = ["--quiet", "-A", "refnet_app.worker:celery", "beat", "-s", "$${VOLUME_schedule}/celerybeat-schedule", "--pidfile=", "--loglevel", "INFO"]
       }
 
       template {
@@ -39,7 +39,6 @@ job "refnet-beat" {
         change_mode = "noop"
         data        = <<EOT
 {{ with nomadVar "nomad/jobs/refnet-beat" }}
-DATABASE_URL={{ .DATABASE_URL }}
 REDIS_URL={{ .REDIS_URL }}
 {{ end }}
 EOT

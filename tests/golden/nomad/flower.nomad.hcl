@@ -49,18 +49,14 @@ job "refnet-flower" {
         args    = ["-A", "refnet_app.worker:celery", "flower", "--address=$${HOST}", "--port=$${PORT}", "--url_prefix=flower"]
       }
 
-      env {
-        FLOWER_UNAUTHENTICATED_API = "false"
-      }
-
       template {
         destination = "secrets/environment"
         env         = true
         change_mode = "noop"
         data        = <<EOT
 {{ with nomadVar "nomad/jobs/refnet-flower" }}
-DATABASE_URL={{ .DATABASE_URL }}
 REDIS_URL={{ .REDIS_URL }}
+FLOWER_BASIC_AUTH={{ .FLOWER_BASIC_AUTH }}
 {{ end }}
 EOT
       }

@@ -30,7 +30,7 @@ job "refnet-generator" {
 
       config {
         command = "celery"
-        args    = ["-A", "refnet_app.worker:celery", "worker", "-Q", "generator", "-n", "$${INSTANCE}@%h", "--concurrency", "1", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+        args    = ["--quiet", "-A", "refnet_app.worker:celery", "worker", "-Q", "generator", "-n", "$${INSTANCE}@%h", "--concurrency", "1", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
       }
 
       env {

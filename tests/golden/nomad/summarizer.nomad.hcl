@@ -25,7 +25,7 @@ job "refnet-summarizer" {
 
       config {
         command = "celery"
-        args    = ["-A", "refnet_app.worker:celery", "worker", "-Q", "summarizer", "-n", "$${INSTANCE}@%h", "--concurrency", "1", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+        args    = ["--quiet", "-A", "refnet_app.worker:celery", "worker", "-Q", "summarizer", "-n", "$${INSTANCE}@%h", "--concurrency", "1", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
       }
 
       env {
