@@ -30,5 +30,5 @@ def run(arguments: argparse.Namespace) -> int:
             word = "failed" if finding.severity == "critical" else finding.severity
             print(f"{state_colour(word)} {finding.subject}: {finding.what}\n  fix: {finding.fix}")
         if not findings:
-            print("Nothing is wrong that this looks for: binaries, ports, disk, modes, keepers.")
+            print("Nothing is wrong that this looks for: binaries, ports, disk, modes, clock, keepers.")
     return 1 if any(finding.severity == "critical" for finding in findings) else 0

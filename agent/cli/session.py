@@ -30,12 +30,17 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one value")
 
 
+def file_path(arguments: argparse.Namespace) -> Path | None:
+    """Return the file named, else the first of the usual places that there is."""
+    return Path(arguments.file) if arguments.file else next((each for each in _PLACES if each.exists()), None)
+
+
 def read_file(arguments: argparse.Namespace) -> Configuration:
     """Return the decoded file; raise ConfigurationError with every problem."""
     from agent.config.read import read_settings  # noqa: PLC0415 - verbs that need no file never pay for the decoder
     from agent.system.assets import catalogue  # noqa: PLC0415
 
-    path = Path(arguments.file) if arguments.file else next((each for each in _PLACES if each.exists()), None)
+    path = file_path(arguments)
     if path is None:
         places = " or ".join(map(str, _PLACES))
         raise ConfigurationError((f"no file: neither {places} exists",), hint="name it with -f FILE")

@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schema", action="store_true", help="print the JSON Schema of the file")
     parser.add_argument("--resolved", action="store_true", help="print every effective value")
     parser.add_argument("--origins", action="store_true", help="with --resolved: say where each value came from")
+    parser.add_argument("--json", action="store_true", help="print one object")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,13 +28,20 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     configuration = read_file(arguments)
     if arguments.resolved or arguments.origins:
-        _print_tree(configuration.resolved, configuration.origins if arguments.origins else {})
+        if arguments.json:
+            origins = {"origins": configuration.origins} if arguments.origins else {}
+            print_json({"resolved": configuration.resolved, **origins})
+        else:
+            _print_tree(configuration.resolved, configuration.origins if arguments.origins else {})
         return 0
     home = home_of(arguments)
     around = surroundings(configuration.settings, home, read_secrets(home.secrets))
     desire(configuration.settings, around, base=configuration.path.resolve().parent)
     for sentence in lint(configuration.settings):
         print(f"hint: {sentence}")
+    if arguments.json:
+        print_json({"file": str(configuration.path), "services": list(configuration.settings.services)})
+        return 0
     print(f"{configuration.path}: {len(configuration.settings.services)} services, no problem found")
     return 0
 

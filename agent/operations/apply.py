@@ -198,7 +198,7 @@ def _store(stack: Stack, before: Release | None, cause: str) -> int:
 
 
 def _definition_changed(stack: Stack, before: Release | None) -> bool:
-    return before is not None and before.desired.settings != stack.desired.settings
+    return before is None or before.desired.settings != stack.desired.settings
 
 
 def _summary(plan: Plan) -> str:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from agent.model.home import Home
+from agent.operations.quarantine import set_aside
 from agent.system.files import write_atomic
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def held_services(home: Home) -> frozenset[str]:
-    """Return the names of the services held down."""
+    """Return the names of the services held down; a corrupt file is put aside and holds nothing."""
+    path = home.root / "held"
     try:
-        return frozenset((home.root / "held").read_text().split())
+        names = path.read_bytes().decode("ascii").split()
     except FileNotFoundError:
         return frozenset()
+    except UnicodeDecodeError:
+        names = ["?"]
+    if all(_NAME.fullmatch(name) for name in names):
+        return frozenset(names)
+    set_aside(home, path, reason="not a list of services", instead="no service counts as stopped by hand")
+    return frozenset()
 
 
 def hold(home: Home, services: Iterable[str]) -> None:

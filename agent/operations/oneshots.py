@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from agent.model.instance import InstanceState, ObservedInstance
 from agent.operations.health import describe_exit, last_lines
 from agent.operations.migrate import begin_migration, forget_unless_changed, pending_migrations
 from agent.operations.prepare import finished
+from agent.operations.quarantine import set_aside
+from agent.operations.releases import latest
 from agent.operations.stack import Progress, Stack
 from agent.system.files import write_atomic
 
 _POLL_SECONDS = 0.1
+_IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*:[0-9a-f]{64}")
 _ENDED = frozenset({InstanceState.COMPLETE, InstanceState.FAILED, InstanceState.STOPPED})
 
 
@@ -80,11 +84,24 @@ def _failure(stack: Stack, service: DesiredService, instance: str, seen: Observe
 
 
 def completed_runs(stack: Stack) -> frozenset[str]:
-    """Return the identities of the one-shots that ended well."""
+    """Return the identities of the one-shots that ended well; a corrupt file is rebuilt from the newest release."""
+    path = _completed_path(stack)
     try:
-        return frozenset(_completed_path(stack).read_text().split("\n"))
+        lines = path.read_bytes().decode("ascii").split("\n")
     except FileNotFoundError:
         return frozenset()
+    except UnicodeDecodeError:
+        lines = ["?"]
+    known = frozenset(lines) - {""}
+    if known and all(_IDENTITY.fullmatch(line) for line in known):
+        return known
+    if known:
+        set_aside(stack.home, path, reason="not a list of runs", instead="the newest release says what has run")
+    release = latest(stack.home)
+    known = frozenset(release.completed if release else ()) - {""}
+    if known:
+        write_atomic(path, "\n".join(sorted(known)))
+    return known
 
 
 def remember_completed(stack: Stack, identity: str) -> None:

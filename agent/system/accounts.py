@@ -42,3 +42,13 @@ def ensure_user(name: str | None) -> User | None:
         )
         user = find_user(name)
     return user
+
+
+def operator_name() -> str:
+    """Return who gave the command: the user behind sudo, else the one we run as."""
+    if name := os.environ.get("SUDO_USER"):
+        return name
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
