@@ -6,6 +6,8 @@ import fcntl
 import json
 import os
 import secrets
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from agent.engine.keeper import processes
 from agent.engine.keeper.control import SOCKET
 from agent.engine.keeper.main import KEEPER_LOCK
 from agent.engine.keeper.record import RECORD, VERSION
@@ -20,6 +23,7 @@ from agent.errors import EngineFailed
 
 START_DEADLINE = 10.0
 ANSWER_DEADLINE = 5.0
+STATUS_DEADLINE = 1.0
 POLL_EVERY = 0.005
 TAIL_BYTES = 2000
 
@@ -60,7 +64,7 @@ def _exchange(connection: socket.socket, request: dict[str, Any]) -> dict[str, A
 def ask(directory: Path, operation: str, *, to_the_end: bool = False, **arguments: Any) -> dict[str, Any]:
     """Return the keeper's record after one request; `to_the_end` returns when the keeper has exited."""
     try:
-        with _connect(directory, ANSWER_DEADLINE) as connection:
+        with _connect(directory, STATUS_DEADLINE if operation == "status" else ANSWER_DEADLINE) as connection:
             reply = _exchange(connection, {"op": operation, **arguments})
             if to_the_end:
                 # The stop timeout may be hours, so there is no deadline here: the keeper has its own.
@@ -71,6 +75,41 @@ def ask(directory: Path, operation: str, *, to_the_end: bool = False, **argument
         raise KeeperSilent(f"{directory.name}: no answer from the keeper: {error}") from error
     record: dict[str, Any] = reply["record"]
     return record
+
+
+def end_frozen(directory: Path) -> bool:
+    """Wake a keeper that is there but does not answer, and return whether it woke up.
+
+    One that stays silent is killed: its service goes on, and another keeper can adopt it.
+    """
+    if not is_alive(directory) or _answers(directory):
+        return False
+    try:
+        written = json.loads((directory / RECORD).read_bytes())
+        pidfd = processes.open_identity(int(written["keeper_pid"]), int(written["keeper_ticks"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if pidfd is None:
+        return False
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGCONT)
+        if _answers(directory):
+            return True
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        select.select([pidfd], [], [], ANSWER_DEADLINE)
+    except ProcessLookupError:
+        pass  # it ended by itself
+    finally:
+        os.close(pidfd)
+    return False
+
+
+def _answers(directory: Path) -> bool:
+    try:
+        ask(directory, "status")
+    except EngineFailed:
+        return False
+    return True
 
 
 def is_alive(directory: Path) -> bool:

@@ -52,6 +52,9 @@ class ProcessEngine:
                 return
             if known.digest != launch.digest or known.state is InstanceState.STOPPING:
                 self.stop(launch.instance, cause="replaced by a new start")
+        if keeper_client.end_frozen(directory):
+            self.start(launch)  # it is awake again, and knows how things are
+            return
         keeper_client.wait_gone(directory)
         self._write_launch(launch)
         keeper_client.spawn(directory, goal="start", cause="start")
@@ -66,7 +69,8 @@ class ProcessEngine:
             return
         directory = self._directory(instance)
         if keeper_client.is_alive(directory):
-            # A silent keeper may have ended by itself meanwhile; if not, waiting below says so.
+            keeper_client.end_frozen(directory)
+            # A silent keeper has ended by itself meanwhile, or was just ended.
             with contextlib.suppress(keeper_client.KeeperSilent):
                 keeper_client.ask(directory, "stop", to_the_end=True, cause=cause, timeout=timeout)
             keeper_client.wait_gone(directory)
@@ -181,11 +185,10 @@ class ProcessEngine:
         try:
             return self._observed(keeper_client.ask(directory, "status"), by_keeper=True)
         except EngineFailed:
-            pass  # no keeper, or a stuck one: its record tells
+            pass  # no keeper, or one that does not answer and so restarts nothing: the record tells
         launch = msgspec.to_builtins(self._read_launch(instance))
         written = record.load(str(directory), launch, self._tag(instance))
-        by_keeper = keeper_client.is_alive(directory)
-        return self._observed(written or {**record.fresh(launch), "state": "stopped"}, by_keeper=by_keeper)
+        return self._observed(written or {**record.fresh(launch), "state": "stopped"}, by_keeper=False)
 
     def _observed(self, written: dict[str, Any], *, by_keeper: bool) -> ObservedInstance:
         state = InstanceState(written["state"])
@@ -247,8 +250,25 @@ class ProcessEngine:
         path = self._directory(instance) / record.LAUNCH
         try:
             return msgspec.convert(json.loads(path.read_bytes())["launch"], Launch)
-        except (ValueError, KeyError, OSError) as error:
-            raise EngineFailed(f"{path}: unreadable: {error}", hint="the next apply writes it again") from error
+        except OSError as error:
+            raise EngineFailed(f"{path}: unreadable: {error}", hint="refnet-agent doctor") from error
+        except (ValueError, KeyError, TypeError):
+            record.quarantine(str(path))
+            return self._stand_in(instance)
+
+    def _stand_in(self, instance: str) -> Launch:
+        """Write what is enough to see, adopt and stop an instance whose launch was lost; it equals no desired one."""
+        launch = Launch(
+            instance=instance,
+            service=instance.rpartition("-")[0],
+            command=("/bin/false",),
+            directory="/",
+            log_path=str(Home(root=self.home).logs / f"{instance}.log"),
+            digest="lost",
+            fields={"launch": "its file was unreadable and is put aside"},
+        )
+        self._write_launch(launch)
+        return launch
 
     def _await_end(self, directory: Path, timeout: float | None) -> bool:
         end = None if timeout is None else time.monotonic() + timeout

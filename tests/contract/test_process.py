@@ -343,3 +343,51 @@ def test_bad_name_is_refused(real: Bench) -> None:
     """A name cannot lead out of the folder of instances."""
     with pytest.raises(EngineFailed):
         real.engine.start(real.launch(instance="../web"))
+
+
+@pytest.mark.parametrize("content", [b"", b'{"version": 1, "lau', b"[]", b'{"launch": {"instance": "web-1"}}'])
+@pytest.mark.parametrize("keeper", ["there", "dead"])
+def test_a_corrupt_launch_is_put_aside_and_hides_nobody(real: Bench, content: bytes, keeper: str) -> None:
+    """The others are seen; the one is seen as not what is wanted, and the next start replaces it with one process."""
+    launch, other = real.launch(), replace(real.launch(), instance="other-1", service="other")
+    real.engine.start(launch)
+    real.engine.start(other)
+    before = real.pid()
+    if keeper == "dead":
+        real.kill_keeper()
+    (real.folder() / "launch.json").write_bytes(content)
+
+    assert {each.instance for each in real.engine.observe()} == {"web-1", "other-1"}
+    real.engine.start(replace(launch, digest="two"))
+
+    assert real.seen().digest == "two"
+    assert real.pid() != before
+    assert processes.start_ticks(before) is None
+    real.engine.remove("other-1")
+
+
+def test_a_frozen_keeper_is_seen_soon_and_replaced_without_touching_its_service(real: Bench) -> None:
+    """It answers nobody and restarts nothing: start adopts the process under a new keeper."""
+    launch = real.launch()
+    real.engine.start(launch)
+    before, keeper = real.pid(), real.seen().keeper_pid
+    assert keeper is not None
+    os.kill(keeper, signal.SIGSTOP)
+
+    assert (real.pid(), real.seen().keeper_alive) == (before, False)
+    real.engine.start(launch)
+    assert (real.pid(), real.seen().keeper_alive) == (before, True)
+    real.kill()
+    until(lambda: real.seen().pid not in (None, before))
+
+
+def test_a_frozen_keeper_does_not_hinder_a_stop(real: Bench) -> None:
+    """The whole tree is gone afterwards."""
+    real.engine.start(real.launch())
+    before, keeper = real.pid(), real.seen().keeper_pid
+    assert keeper is not None
+    os.kill(keeper, signal.SIGSTOP)
+
+    real.engine.stop("web-1", cause="test")
+
+    assert (real.seen().state, processes.start_ticks(before)) == (InstanceState.STOPPED, None)
