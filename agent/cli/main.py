@@ -40,6 +40,7 @@ FURTHER = {
     "validate": "check the file, show what it resolves to, or its schema",
     "render": "write job specs or files without applying them",
     "release": "list, show or compare releases",
+    "periodic": "list, run, pause or look back on scheduled work",
     "secret": "set or list secrets",
     "daemon": "watch this home in the foreground, under a service manager",
 }

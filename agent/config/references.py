@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
 from agent.config.document import KeyPath
+from agent.config.periodic import periodic_problems
 from agent.model.check import CheckType
 from agent.model.service import Condition, Service, UpdateOrder
 from agent.model.settings import Settings
@@ -24,6 +25,7 @@ def find_problems(settings: Settings) -> tuple[Problem, ...]:
         *_cycles(settings),
         *_ports(settings),
         *_routes(settings),
+        *periodic_problems(settings),
         *(problem for service in settings.services.values() for problem in _service(service, settings)),
     )
 

@@ -14,9 +14,11 @@ from agent.daemon import control
 from agent.daemon.loop import Daemon, describe
 from agent.daemon.metrics import Metrics
 from agent.daemon.metrics_server import MetricsServer
+from agent.daemon.schedule import Scheduler
 from agent.errors import AgentError
 from agent.model.home import Home
 from agent.operations.opening import open_release
+from agent.operations.runs import Runs
 from agent.system.database import Database
 from agent.system.files import ensure_directory
 from agent.system.notify import notify_manager
@@ -57,13 +59,18 @@ async def _watch(home: Home) -> None:
                 raise ValueError(f"unknown verb {other!r}")
 
     server = await control.serve(home.daemon_socket, answer)
-    metrics = asyncio.create_task(MetricsServer(daemon, Metrics(daemon)).run())
+    runs = Runs(home, database)
+    beside = (
+        asyncio.create_task(MetricsServer(daemon, Metrics(daemon)).run()),
+        asyncio.create_task(Scheduler(daemon, runs).run()),
+    )
     notify_manager("READY=1")
     try:
         await daemon.run()
     finally:
         notify_manager("STOPPING=1")
-        metrics.cancel()
+        for task in beside:
+            task.cancel()
         server.close()
         home.daemon_socket.unlink(missing_ok=True)
         database.close()

@@ -186,7 +186,10 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One service; `name` is filled from its key. Ports map a name to the base number of the first instance."""
+    """One service; `name` is filled from its key. Ports map a name to the base number of the first instance.
+
+    `tasks` are commands that periodic work names: the service that has `crawl` is the one a crawl runs beside.
+    """
 
     __pydantic_config__ = FORBID
 
@@ -209,6 +212,7 @@ class Service:
     prepare: tuple[Preparation, ...] = ()
     provision: tuple[Provision, ...] = ()
     dump: Dump | None = None
+    tasks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     migrates: str | None = None
     pending: tuple[str, ...] = ()
     backward_compatible: bool = False

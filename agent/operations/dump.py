@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,15 @@ from agent.system.accounts import find_user
 from agent.system.files import ensure_directory, sync_directory
 
 
-def dump(stack: Stack, name: str) -> Path | None:
+def _run(stack: Stack, service: DesiredService, command: tuple[str, ...], seconds: float) -> None:
+    run_beside(stack, service, command, timeout=seconds)
+
+
+RunCommand = Callable[[Stack, DesiredService, tuple[str, ...], float], None]
+"""Runs a command beside the service within so many seconds; raises AgentError when it fails."""
+
+
+def dump(stack: Stack, name: str, *, run: RunCommand = _run) -> Path | None:
     """Take a dump of the service's content and verify it; returns where it is, None when there is no way to.
 
     A dump that was interrupted or failed its verification keeps the ending `.part` and is removed by the next one.
@@ -28,11 +37,21 @@ def dump(stack: Stack, name: str) -> Path | None:
     where = f"services.{name}.dump"
     seconds = service.service.dump.timeout.total_seconds()
     for command in (service.service.dump.command, service.service.dump.verify):
-        run_beside(stack, service, substitute_all(command, values, where=where), timeout=seconds)
+        run(stack, service, substitute_all(command, values, where=where), seconds)
     part.rename(target)
     sync_directory(target.parent)
     record(stack.home.events, kind="dumped", service=name, detail=str(target))
     return target
+
+
+def forget_old_dumps(stack: Stack, name: str, *, keep: int) -> tuple[Path, ...]:
+    """Remove all but the newest dumps of a service; returns what was removed. Only to be called after a success."""
+    # Their names are their times in UTC, so they sort by age.
+    dumps = sorted((stack.home.backups / name).glob("*.dump"))
+    old = tuple(dumps[:-keep])
+    for path in old:
+        path.unlink()
+    return old
 
 
 def _new_target(stack: Stack, service: DesiredService) -> Path:

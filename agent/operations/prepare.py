@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.errors import CommandFailed, ConfigurationError
@@ -84,18 +84,40 @@ def run_beside(
     check: bool = True,
 ) -> Completed:
     """Run a command with the service's user, folder, environment and secrets; timeout in seconds."""
+    found = command_beside(stack, service, command, user=user)
+    return run(
+        found.command,
+        timeout=timeout,
+        environment=found.environment,
+        directory=found.directory,
+        user=found.user,
+        check=check,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandBeside:
+    """A command as it is run beside a service; the environment holds secrets."""
+
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    directory: str
+    user: User | None
+
+
+def command_beside(
+    stack: Stack, service: DesiredService, command: tuple[str, ...], *, user: User | None = None
+) -> CommandBeside:
+    """Return what it takes to run a command with the service's user, folder, environment and secrets."""
     values = stack.variables(service)
     variables = environment(service.service, stack.around, values, stack.code_version(service))
     for name in service.service.env.secret:
         variables[name] = (stack.home.secret_files(service.name) / name).read_text()
-    directory = values.get("CODE", values["RUN"])
-    return run(
-        (resolve_command(stack, service, command[0]), *command[1:]),
-        timeout=timeout,
+    return CommandBeside(
+        command=(resolve_command(stack, service, command[0]), *command[1:]),
         environment=variables,
-        directory=directory,
+        directory=values.get("CODE", values["RUN"]),
         user=user or ensure_user(service.service.user),
-        check=check,
     )
 
 
