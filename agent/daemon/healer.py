@@ -195,10 +195,10 @@ class Healer:
         def act() -> None:
             now = {each.instance: each for each in daemon.stack.engine.observe()}.get(seen.instance)
             if now is not None and now.pid == seen.pid:
+                daemon.tell("unhealthy", service=seen.service, instance=seen.instance, cause=cause)
                 daemon.stack.engine.fail(seen.instance, cause=cause)
 
         if await self._locked(act):
-            daemon.tell("unhealthy", service=seen.service, instance=seen.instance, cause=cause)
             self._over_memory.pop(seen.instance, None)
             for key in [key for key in self._patience if key.startswith(f"{seen.instance}/")]:
                 del self._patience[key]

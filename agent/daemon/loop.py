@@ -95,7 +95,8 @@ class Daemon:
     def tell(self, kind: str, *, service: str = "", instance: str = "", cause: str = "", detail: str = "") -> None:
         """Record an event."""
         self.counters.count_event(kind)
-        record(self.stack.home.events, kind=kind, service=service, instance=instance, cause=cause, detail=detail)
+        words = {"service": service, "instance": instance, "cause": cause, "detail": detail}
+        record(self.stack.home.events, kind=kind, who="daemon", **words)
 
     def states_of(self, service: str) -> dict[str, CheckState]:
         """Return the state of every check of the service that ran, by key."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.daemon import control
+from agent.daemon.chronicle import Chronicle
 from agent.daemon.loop import Daemon, describe
 from agent.daemon.metrics import Metrics
 from agent.daemon.metrics_server import MetricsServer
@@ -63,6 +64,7 @@ async def _watch(home: Home) -> None:
     beside = (
         asyncio.create_task(MetricsServer(daemon, Metrics(daemon)).run()),
         asyncio.create_task(Scheduler(daemon, runs).run()),
+        asyncio.create_task(Chronicle(daemon).run()),
     )
     notify_manager("READY=1")
     try:

@@ -72,7 +72,8 @@ def apply(stack: Stack, *, choices: Choices = Choices(), cause: str = "apply", r
     if not plan.actionable:
         release = _store(stack, before, cause) if _definition_changed(stack, before) else None
         return Applied(plan=plan, left=plan, release=release)
-    record(stack.home.events, kind="apply", cause=cause, detail=_summary(plan))
+    services = [change.service for change in plan.actionable]
+    record(stack.home.events, kind="apply", cause=cause, detail=_summary(plan), services=services)
     try:
         check_host(stack, plan)
         prepare_all(stack, plan)
@@ -194,6 +195,7 @@ def _store(stack: Stack, before: Release | None, cause: str) -> int:
         ),
     )
     forget_migration(stack)
+    record(stack.home.events, kind="released", cause=cause, detail=f"release {number}", release=number)
     return number
 
 

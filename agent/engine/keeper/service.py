@@ -254,12 +254,15 @@ class Service:
         self.record["restarts"] += 1
         if start_at <= now:
             self._start()
-            self.tell("restarted", reason, attempt=len(failures) + 1, delay=0.0, pid=self.record["pid"])
+            self.tell(
+                "restarted", reason, attempt=len(failures) + 1, of=policy["attempts"], delay=0.0, pid=self.record["pid"]
+            )
             return
         self.record["state"] = "backoff"
         self._release_lock()
         self.due = start_at
-        self.tell("backoff", reason, attempt=len(failures) + 1, delay=round(start_at - now, 3))
+        delay = round(start_at - now, 3)
+        self.tell("backoff", reason, attempt=len(failures) + 1, of=policy["attempts"], delay=delay)
         self.save()
 
     def _start(self) -> None:
