@@ -25,6 +25,7 @@ EVERYDAY = {
     "plan": "show what apply would change, and why",
     "status": "show every service and how it is",
     "logs": "show or follow the output of services",
+    "why": "say what is wrong, and why",
     "restart": "restart services",
     "run": "run a one-off command with a service's environment",
     "rollback": "go back to an earlier release",

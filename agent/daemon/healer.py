@@ -52,10 +52,20 @@ class Healer:
             service = daemon.stack.desired.find(seen.service)
             if service is None or seen.pid is None or service.service.is_oneshot:
                 continue
+            suffers_from = failing_ancestors(service.name, self._edges(), failing | daemon.unsettled())
+            if suffers_from:
+                self._be_lenient(seen, suffers_from)
             cause = self._failed_check(seen, service.service) or self._too_large(seen, service.service)
             if cause and await self._may_restart(seen, service.service):
                 await self._restart(seen, cause)
         self._tell_left_alone()
+
+    def _be_lenient(self, seen: ObservedInstance, suffers_from: tuple[str, ...]) -> None:
+        """Begin to count anew: what failed while another was down says nothing once that one is back."""
+        for key in [key for key in self._patience if key.startswith(f"{seen.instance}/")]:
+            if self._patience[key].bad_since is not None:
+                self.left_alone[seen.instance] = f"suffers from {', '.join(suffers_from)}"
+                self._patience[key] = Patience(generation=self._patience[key].generation)
 
     def forgive(self, seconds: float) -> None:
         """Nobody looked for so long: move every moment a check went bad by it."""
@@ -133,7 +143,7 @@ class Healer:
         above = self._above(service.name)
         # What it rests on may have failed since it was last looked at: look now, before an innocent is restarted.
         await daemon.watch.look_now(key for key, each in daemon.watch.watched.items() if each.service in above)
-        if guilty := failing_ancestors(service.name, self._edges(), daemon.failing()):
+        if guilty := failing_ancestors(service.name, self._edges(), daemon.failing() | daemon.unsettled()):
             self.left_alone[seen.instance] = f"suffers from {', '.join(guilty)}"
             return False
         budget = daemon.stack.desired.settings.daemon.restart_budget

@@ -120,6 +120,10 @@ class Daemon:
                 bad.add(service.name)
         return frozenset(bad)
 
+    def unsettled(self) -> frozenset[str]:
+        """Return the services with a check that has not said anything since its instance started."""
+        return frozenset(each.service for key, each in self.watch.watched.items() if key not in self.watch.states)
+
     async def _follow_release(self) -> None:
         number = newest_number(self.stack.home)
         if number != self._release:

@@ -175,13 +175,17 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """What a line of output means: the cause in plain words and its fix."""
+    """What a line of output, or of a check, means: the cause in plain words and its fix.
+
+    `blames` names the service the cause lies with when that one fails too.
+    """
 
     __pydantic_config__ = FORBID
 
     pattern: str
     cause: str
     fix: str
+    blames: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

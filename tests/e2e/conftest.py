@@ -25,12 +25,16 @@ class Agent:
     home: Path
     file: Path
 
-    def run(self, *words: str, code: int = 0, timeout: float = 120) -> str:
-        """Run a verb, expect its exit code, and return all it printed."""
+    def look(self, *words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run a verb and return how it ended, whatever its exit code."""
         environment = os.environ | {"REFNET_HOME": str(self.home), "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
-        done = subprocess.run(
+        return subprocess.run(
             (*PROGRAM, *words), capture_output=True, text=True, timeout=timeout, env=environment, check=False
         )
+
+    def run(self, *words: str, code: int = 0, timeout: float = 120) -> str:
+        """Run a verb, expect its exit code, and return all it printed."""
+        done = self.look(*words, timeout=timeout)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
