@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from agent.core.diagnosis import diagnose, diagnose_all
+from agent.errors import StateUnreadable
 from agent.model.desired import DesiredService
 from agent.model.diagnosis import Diagnosis, Evidence
 from agent.model.instance import InstanceState, ObservedInstance
 from agent.operations.desire import missing_binaries
-from agent.operations.events import read
 from agent.operations.health import describe_exit, last_lines
 from agent.operations.held import held_services
+from agent.operations.history import History, Wanted
 from agent.operations.preflight import is_taken, port_owner
 from agent.operations.stack import Stack
 from agent.operations.status import status
+from agent.system.database import Database
 
 _RECENT = timedelta(minutes=30)
 _WELL = frozenset({"passing", "warning", "complete", "unavailable"})
@@ -46,7 +50,7 @@ def gather(stack: Stack) -> dict[str, Evidence]:
         if service is None or service.unavailable or service.service.external:
             continue
         found[service.name] = _evidence(
-            stack, service, each, observed, held=service.name in held, restarts=restarts.get(service.name, 0)
+            stack, service, each, observed, held=service.name in held, restarts=restarts[service.name]
         )
     for binary, package in missing.items():
         for name, evidence in found.items():
@@ -121,10 +125,10 @@ def _strangers(stack: Stack, service: DesiredService, instance: ObservedInstance
     return [f"port {port} is taken{port_owner(port)}" for port in ports if is_taken(port)]
 
 
-def _restarts(stack: Stack) -> dict[str, int]:
-    since = datetime.now(UTC) - _RECENT
-    counts: dict[str, int] = {}
-    for event in read(stack.home.events):
-        if event.get("kind") == "restarted" and datetime.fromisoformat(event["at"]) > since:
-            counts[event["service"]] = counts.get(event["service"], 0) + 1
-    return counts
+def _restarts(stack: Stack) -> Counter[str]:
+    wanted = Wanted(kinds=["restarted"], since=datetime.now(UTC) - _RECENT)
+    try:
+        with contextlib.closing(Database(stack.home.database)) as database:
+            return Counter(event["service"] for event in History(stack.home, database).read(wanted))
+    except StateUnreadable:
+        return Counter()  # what was done is not known; what is wrong can still be said
