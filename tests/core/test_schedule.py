@@ -157,7 +157,7 @@ def test_it_agrees_with_apscheduler_where_their_rules_are_the_same(
     moment = now
     for _ in range(5):
         ours = next_after(parse(text), moment, UTC)
-        assert ours == theirs.get_next_fire_time(None, moment + timedelta(seconds=1))
+        assert ours == theirs.get_next_fire_time(None, moment + timedelta(microseconds=1))
         moment = ours
 
 
