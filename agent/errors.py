@@ -7,6 +7,7 @@ AgentError                     1   something was tried and failed
 ├── RolledBack                 3   apply failed and the old release serves on
 ├── StoppedBeforeMigration     3   apply stopped at a migration's point of no return
 ├── CommandFailed              1   an external command said no
+│   └── CommandTimedOut        1   … or nothing in time
 ├── CommandMissing             1   an external command is not installed
 ├── EngineFailed               1   the engine could not do what it was asked
 ├── StateUnreadable            1   a file of the agent's own is corrupt
@@ -64,6 +65,14 @@ class StoppedBeforeMigration(AgentError):
 
 class CommandFailed(AgentError):
     """An external command ended with a bad exit code, by a signal or at its deadline."""
+
+
+class CommandTimedOut(CommandFailed):
+    """An external command was ended at its deadline; `said` is all it had printed by then."""
+
+    def __init__(self, message: str, *, said: str) -> None:
+        super().__init__(message)
+        self.said = said
 
 
 class CommandMissing(AgentError):

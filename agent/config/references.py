@@ -15,6 +15,9 @@ from agent.model.service import Condition, Service, UpdateOrder
 from agent.model.settings import Settings
 
 Problem = tuple[KeyPath, str]
+_NEED_COMMAND = frozenset({CheckType.SCRIPT, CheckType.DOCKER})
+_NEED_PORT = frozenset({CheckType.HTTP, CheckType.TCP, CheckType.UDP})
+_NOT_YET = frozenset({CheckType.GRPC, CheckType.H2PING})
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 
 
@@ -119,9 +122,14 @@ def _service(service: Service, settings: Settings) -> Iterator[Problem]:
 def _checks(service: Service, place: KeyPath) -> Iterator[Problem]:
     for index, check in enumerate(service.checks):
         here = (*place, "checks", index)
-        if check.type is CheckType.SCRIPT and not check.command:
-            yield here, "a script check needs a command"
-        if check.type is not CheckType.SCRIPT and not service.ports:
+        if check.type in _NEED_COMMAND and not check.command:
+            yield here, f"a {check.type} check needs a command"
+        if check.type in _NEED_PORT and not service.ports:
             yield here, f"a {check.type} check needs a port, and the service has none"
+        for key, kind in (("target", CheckType.ALIAS), ("target", CheckType.DOCKER), ("unit", CheckType.OS_SERVICE)):
+            if check.type is kind and not getattr(check, key):
+                yield here, f"{'an' if kind is not CheckType.DOCKER else 'a'} {kind} check needs a `{key}`"
+        if check.type in _NOT_YET:
+            yield (*here, "type"), f"{check.type} checks are not built in yet; use tcp, http or a script"
         if check.port and check.port not in service.ports:
             yield (*here, "port"), f"the service has no port {check.port!r}; ports: {', '.join(service.ports)}"

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.errors import CommandFailed, CommandMissing
+from agent.errors import CommandFailed, CommandMissing, CommandTimedOut
 from agent.model.instance import User
+from agent.system.subtree import MARK, end_marked, new_mark
 
 _running: set[subprocess.Popen[bytes]] = set()
 _POSTGRES = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
@@ -53,8 +54,9 @@ def run(
 ) -> Completed:
     """Run to the end and return the result; raise CommandMissing, or CommandFailed unless `check` is off.
 
-    The timeout is in seconds and ends the command's whole session. Without `environment` ours is passed on.
+    The timeout is in seconds and ends everything the command started. Without `environment` ours is passed on.
     """
+    mark = new_mark()
     identity: dict[str, object] = {}
     if user is not None and os.geteuid() == 0:
         identity = {"user": user.uid, "group": user.gid, "extra_groups": list(user.groups)}
@@ -67,7 +69,7 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=writers[0],
             stderr=writers[1],
-            env=dict(os.environ if environment is None else environment),
+            env={**(os.environ if environment is None else environment), MARK: mark},
             cwd=directory,
             start_new_session=True,
             **identity,
@@ -85,7 +87,7 @@ def run(
     process.stdout, process.stderr = (os.fdopen(reader, "rb") for reader in readers)
     _running.add(process)
     try:
-        return _finish(process, command, timeout=timeout, check=check)
+        return _finish(process, command, timeout=timeout, check=check, mark=mark)
     finally:
         _running.discard(process)
 
@@ -105,16 +107,22 @@ def _pipe(user: User | None) -> tuple[int, int]:
     return reader, writer
 
 
-def _finish(process: subprocess.Popen[bytes], command: tuple[str, ...], *, timeout: float, check: bool) -> Completed:
+def _finish(
+    process: subprocess.Popen[bytes], command: tuple[str, ...], *, timeout: float, check: bool, mark: str
+) -> Completed:
     try:
         output, error = process.communicate(timeout=timeout)
     except BaseException as problem:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        # What hid in a session of its own holds our pipe: without this we would wait for it for ever.
+        end_marked(mark)
         output, error = process.communicate()
         if not isinstance(problem, subprocess.TimeoutExpired):
             raise
         text = (output + error).decode(errors="replace").strip()
-        raise CommandFailed(f"{shlex.join(command)} took longer than {timeout:g} s\n{text}".rstrip()) from None
+        message = f"{shlex.join(command)} took longer than {timeout:g} s\n{text}".rstrip()
+        raise CommandTimedOut(message, said=text) from None
     completed = Completed(
         command=command,
         code=process.returncode,

@@ -298,12 +298,3 @@ def test_prometheus_that_cannot_start(bench: Bench, fault: Callable[[Bench, int]
     """Its own words name the cause."""
     said = bench.say(*fault(bench, free_port()))
     assert words in causes_of("prometheus", *said), said
-
-
-def test_a_second_prometheus_on_the_same_data(bench: Bench) -> None:
-    """The lock names it, where it is used: Debian's build leaves it off unless asked."""
-    port, locked = free_port(), "--no-storage.tsdb.no-lockfile"
-    bench.start(*prometheus(bench, port), locked)
-    bench.until(lambda: answers(port))
-    said = bench.say(*prometheus(bench, free_port()), locked)
-    assert "another Prometheus uses the same data folder" in causes_of("prometheus", *said), said
