@@ -31,7 +31,7 @@ def measure(room: Room) -> Iterator[Measure]:
         Sample(subject=subject, role=role, values=((_spent(pids) - before[subject]) / span * 100,))
         for subject, (role, pids) in watched.items()
     )
-    note = f"over {span} s; one tick is {1 / span:.2f} %; no daemon exists yet, so no checks run"
+    note = f"over {span} s; no daemon exists yet, so no checks run"
     yield Measure(name="idle CPU, 12 services", unit="% of a core", samples=samples, budget=1, note=note)
 
 

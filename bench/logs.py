@@ -123,13 +123,26 @@ def _check_lines(files: list[Path], said: list[float], *, first_word: bool) -> N
     if last != said[3]:
         raise Failed(f"{files[-1]}: ends with line {last}, {said[3]:.0f} was printed")
     expected: int | None = None
-    for path in files:
+    for line in _lines(files):
+        number = _number(line, first_word=first_word)
+        if number is None or (expected is not None and number != expected):
+            raise Failed(f"{files[-1]}: line {expected} is missing, found {line[:80]!r}")
+        expected = number + 1
+
+
+def _lines(files: list[Path]) -> Iterator[bytes]:
+    """Yield whole lines; supervisord cuts its files anywhere, so the first may begin in the middle of one."""
+    begun = b""
+    for position, path in enumerate(files):
         with path.open("rb") as stream:
+            if position == 0 and len(files) > 1:
+                stream.readline()
             for line in stream:
-                number = _number(line, first_word=first_word)
-                if number is None or (expected is not None and number != expected):
-                    raise Failed(f"{path}: line {expected} is missing, found {line[:80]!r}")
-                expected = number + 1
+                if line.endswith(b"\n"):
+                    yield begun + line
+                    begun = b""
+                else:
+                    begun += line
 
 
 def _last_number(path: Path, *, first_word: bool) -> int | None:

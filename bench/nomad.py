@@ -75,6 +75,8 @@ def nomad(room: Room) -> Nomad:
     configuration.write_text(
         f'bind_addr = "127.0.0.1"\nports {{\n  http = {_HTTP + offset}\n  rpc = {_RPC + offset}\n'
         f"  serf = {_SERF + offset}\n}}\n"
+        # No search for the cloud it may be in: there is none, and asking takes seconds.
+        'client {\n  options = {\n    "fingerprint.denylist" = "env_aws,env_azure,env_gce,env_digitalocean"\n  }\n}\n'
         'plugin "raw_exec" {\n  config {\n    enabled = true\n  }\n}\n'
     )
     with (folder / "said").open("wb") as said:

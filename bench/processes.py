@@ -29,9 +29,12 @@ def memory(pid: int) -> Memory:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time the process used so far, in steps of a tick (10 ms)."""
-    fields = _stat(pid)
-    return (int(fields[11]) + int(fields[12])) * _TICK
+    """Return the processor time the process used so far; in ticks where the kernel has no better."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    except FileNotFoundError:
+        fields = _stat(pid)
+        return (int(fields[11]) + int(fields[12])) * _TICK
 
 
 def parent(pid: int) -> int:
