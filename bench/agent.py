@@ -18,6 +18,8 @@ _INSTALLED = Path(sys.executable).with_name("refnet-agent")
 _FROM_TREE = (sys.executable, "-c", "import sys; from agent.cli.main import main; sys.exit(main())")
 PROGRAM = (str(_INSTALLED),) if _INSTALLED.exists() else _FROM_TREE
 
+_DAEMON_SECONDS = 20.0
+
 
 class Failed(Exception):
     """A program under test did not do what it should; its words are the message."""
@@ -67,6 +69,16 @@ class Agent:
         """Return the keeper of every running instance: the parent of its process."""
         return [processes.parent(pid) for pid in self.pids().values()]
 
+    def daemon(self) -> tuple[int, int]:
+        """Return the daemon and its keeper, once it answers."""
+        deadline = time.monotonic() + _DAEMON_SECONDS
+        while time.monotonic() < deadline:
+            found = json.loads(self.run("status", "--json", codes=(0, 2, 3)))["daemon"]
+            if found is not None:
+                return found["pid"], processes.parent(found["pid"])
+            time.sleep(0.2)
+        raise Failed(f"no daemon answers within {_DAEMON_SECONDS:g} s")
+
     def destroy(self) -> None:
         """Stop everything; a keeper that the verb left is ended by its id."""
         if not (self.home / "instances").is_dir():
@@ -78,7 +90,8 @@ class Agent:
 
     def _recorded(self) -> list[int]:
         found = []
-        for path in (self.home / "instances").glob("*/record.json"):
+        # The daemon's own is found too; it must go first, because it restarts what ends.
+        for path in sorted(self.home.rglob("instances/*/record.json"), key=lambda path: "daemon" not in path.parts):
             record = json.loads(path.read_bytes())
             found += [record["keeper_pid"], record["pid"]]
         return [pid for pid in found if pid]

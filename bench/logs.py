@@ -30,8 +30,8 @@ class Talk:
 
 
 def measure(room: Room) -> Iterator[Measure]:
-    """Let the same service print for three seconds under each subject, in turns."""
-    turns, seconds = room.few(3, quick=1), room.few(3, quick=1)
+    """Let the same service print for two seconds under each subject, in turns."""
+    turns, seconds = room.few(3, quick=1), room.few(2, quick=1)
     subjects: list[tuple[str, Role, Callable[[Room, str, int], Talk]]] = [("refnet-agent keeper", Role.OURS, _ours)]
     if peer.is_there():
         subjects.append(("supervisord, default", Role.DEFAULT, _supervisord("")))

@@ -19,24 +19,29 @@ def measure(room: Room) -> Iterator[Measure]:
     made = agent(room, sleepers(_SERVICES))
     made.apply()
     keepers = [processes.memory(pid) for pid in made.keepers()]
+    daemon, its_keeper = map(processes.memory, made.daemon())
+    ours = [*keepers, daemon, its_keeper]
     others: list[processes.Memory] = []
     if peer.is_there():
         running = peer.supervisord(room, peer.sleepers(_SERVICES), name="supervisord", count=_SERVICES)
         others = [processes.memory(running.pid)]
-    ours, theirs = ([each.proportional for each in some] for some in (keepers, others))
-    yield _sum("memory, 12 services, PSS", ours, theirs, 130)
-    ours, theirs = ([each.resident for each in some] for some in (keepers, others))
-    yield _sum("memory, 12 services, RSS", ours, theirs, None)
+    proportional = [[each.proportional for each in some] for some in (ours, keepers, others)]
+    yield _sum("memory, 12 services, PSS", *proportional, budget=130)
+    resident = [[each.resident for each in some] for some in (ours, keepers, others)]
+    yield _sum("memory, 12 services, RSS", *resident, budget=None)
     yield _each("keeper, RSS", [each.resident for each in keepers], 13)
     yield _each("keeper, private", [each.private for each in keepers], 6)
 
 
-def _sum(name: str, ours: list[float], theirs: list[float], budget: float | None) -> Measure:
-    samples = [Sample(subject="refnet-agent, 12 keepers", role=Role.OURS, values=(sum(ours),))]
+def _sum(name: str, ours: list[float], keepers: list[float], theirs: list[float], *, budget: float | None) -> Measure:
+    samples = [
+        Sample(subject="refnet-agent, daemon and 13 keepers", role=Role.OURS, values=(sum(ours),)),
+        Sample(subject="  of these the 12 services' keepers", role=Role.OTHER, values=(sum(keepers),)),
+    ]
     if theirs:
         samples.append(Sample(subject="supervisord", role=Role.DEFAULT, values=tuple(theirs)))
     samples.append(Sample(subject="bare processes, nobody looks", role=Role.FLOOR, values=(0.0,)))
-    return Measure(name=name, unit="MiB", samples=tuple(samples), budget=budget, note="no daemon exists yet")
+    return Measure(name=name, unit="MiB", samples=tuple(samples), budget=budget)
 
 
 def _each(name: str, values: list[float], budget: float) -> Measure:

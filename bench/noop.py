@@ -24,9 +24,9 @@ def measure(room: Room) -> Iterator[Measure]:
         budgets = _BUDGETS[count]
         first = Sample(subject="refnet-agent apply", role=Role.OURS, values=(seconds,))
         yield Measure(name=f"first apply, {count} services", unit="s", samples=(first,))
-        ours = _ours(made, times if count < 500 else 5, "plan", "-f", str(made.file))
+        ours = _ours(made, times if count < 500 else 4, "plan", "-f", str(made.file))
         yield Measure(name=f"plan, {count} services", unit="ms", samples=(ours, *plans), budget=budgets[0])
-        ours = _ours(made, times if count < 500 else 5, "apply", "-y", "-f", str(made.file))
+        ours = _ours(made, times if count < 500 else 4, "apply", "-y", "-f", str(made.file))
         yield Measure(name=f"no-op apply, {count} services", unit="ms", samples=(ours, *applies), budget=budgets[1])
         made.destroy()
 

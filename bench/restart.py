@@ -23,6 +23,7 @@ _BASE = 9100
 _TINY = Path(__file__).parent / "services" / "tiny.sh"
 _PYTHON = "/usr/bin/python3"
 _PATIENCE = 10.0
+_PHASE = 0.3
 _SETTLE = 1.5
 """supervisord's default calls a program running after one second; a kill before that is another story."""
 
@@ -58,7 +59,7 @@ class Births:
 
 def measure(room: Room) -> Iterator[Measure]:
     """Kill each of many instances once under every subject; then ours again at once, which backs off by policy."""
-    kills = room.few(24, quick=3)
+    kills = room.few(20, quick=3)
     outages = {"refnet-agent, default": (Role.OURS, _ours(room, kills))}
     if peer.is_there():
         default = _theirs(room, kills, name="default", options="")
@@ -142,7 +143,7 @@ def _kill(births: Births, pid: int, port: int) -> Outage:
 
 def _kill_and_see(births: Births, pid: int, port: int) -> tuple[Outage, int]:
     # A loop that wakes up once a second would look the same at every kill without this.
-    time.sleep(random.random())
+    time.sleep(random.random() * _PHASE)
     killed = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     born, _, started = births.next()

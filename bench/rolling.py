@@ -30,21 +30,23 @@ def measure(room: Room) -> Iterator[Measure]:
     slow = room.few(10, quick=2)
     calm = room.few(10, quick=2)
 
-    def load() -> Load:
-        return Load(target, rate=_RATE, slow_every=1.0, slow_seconds=slow)
+    def load(slow_seconds: float = slow) -> Load:
+        return Load(target, rate=_RATE, slow_every=1.0, slow_seconds=slow_seconds)
 
-    quiet = _under(load(), lambda: asyncio.sleep(calm))
+    quiet = _under(load(1), lambda: asyncio.sleep(calm))
     rolled, took = _timed(load(), lambda: _roll(made, "2"), lead=slow)
     if rolled.fast.editions["2"] == 0:
         raise Failed(f"the new edition was never served: {dict(rolled.fast.editions)}")
     restarted = _under(load(), lambda: _verb(made, "restart", "web"), lead=slow)
     killed = _under(load(), lambda: _kill(made, "web-1", rest=calm), lead=slow)
-    both = _under(load(), lambda: _kill(made, "web-1", "web-2", rest=1), lead=1)
+    orphaned = _under(load(2), lambda: _kill_daemon(made, rest=calm / 2), lead=2)
+    both = _under(load(1), lambda: _kill(made, "web-1", "web-2", rest=1), lead=1)
     yield from _measures("nothing happens", quiet, note="the same load on a system left alone")
     yield from _measures("rolling the API", rolled, note=f"apply took {took:.1f} s with both instances replaced")
     yield from _measures("restarting the API", restarted, note="the verb restart, instance after instance")
     yield from _measures("kill -9 of one of two", killed, note="web-1")
-    note = "web-2 one second after web-1; a 10 s request that meets both kills has nobody left to try"
+    yield from _measures("kill -9 of the daemon", orphaned, note="and of its keeper")
+    note = "web-2 one second after web-1; a slow request that meets both kills has nobody left to try"
     yield from _measures("both killed, 1 s apart", both, note=note, promised=False)
 
 
@@ -116,6 +118,12 @@ async def _verb(made: Agent, *words: str) -> None:
         raise Failed(f"{words[0]} failed under load:\n{said.decode(errors='replace')}")
 
 
+async def _kill_daemon(made: Agent, *, rest: float) -> None:
+    for pid in await asyncio.to_thread(made.daemon):
+        os.kill(pid, signal.SIGKILL)
+    await asyncio.sleep(rest)
+
+
 async def _kill(made: Agent, *names: str, rest: float) -> None:
     pids = await asyncio.to_thread(made.pids)
     for name in names:
@@ -124,7 +132,7 @@ async def _kill(made: Agent, *names: str, rest: float) -> None:
 
 
 def _measures(event: str, load: Load, *, note: str, promised: bool = True) -> Iterator[Measure]:
-    note = f"{note}; {_words('requests', load.fast)}; {_words('10 s requests', load.slow)}"
+    note = f"{note}; {_words('requests', load.fast)}; {_words('slow requests', load.slow)}"
     failed = Sample(subject="failed requests", role=Role.OURS, values=(float(load.fast.failed + load.slow.failed),))
     budget = 0 if promised else None
     yield Measure(
