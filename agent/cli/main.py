@@ -123,6 +123,12 @@ def _write_nowhere() -> None:
 
 def _run(words: list[str]) -> int:
     verbs = EVERYDAY | FURTHER
+    if any(word == "--on" or word.startswith("--on=") for word in words):
+        from agent.cli.remote import run_there, split_destination  # noqa: PLC0415 - only for another machine
+
+        destination, rest = split_destination(words)
+        if destination is not None:
+            return run_there(destination, rest)
     match words:
         case [] | ["-h" | "--help" | "help", *_]:
             print(_overview())
@@ -164,4 +170,6 @@ def _overview() -> str:
     lines += [f"  {name:<10} {text}" for name, text in EVERYDAY.items()]
     lines += ["", "further:"]
     lines += [f"  {name:<10} {text}" for name, text in FURTHER.items()]
-    return "\n".join([*lines, "", "refnet-agent VERB --help tells more about one of them."])
+    return "\n".join(
+        [*lines, "", "refnet-agent VERB --help tells more about one of them;\n--on ssh://user@host runs it there."]
+    )
