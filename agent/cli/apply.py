@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from agent.cli.changing import add_progress_arguments, answer, ask, show_of, speaks
 from agent.cli.output import plan_object, print_line, print_plan
-from agent.cli.session import add_file_arguments, chosen, home_of, seconds, stack_from_file
+from agent.cli.session import add_file_arguments, chosen, home_of, read_file, seconds, stack_from_file
 from agent.core.reconcile import Choices
 from agent.model.plan import Consequence, Plan
 from agent.operations.apply import Applied, apply, make_plan
@@ -30,8 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Apply and return the exit code."""
     started = time.monotonic()
+    configuration = read_file(arguments)
     with hold(home_of(arguments).lock, message="apply", wait=seconds(arguments.lock_wait)):
-        applied = apply_file(arguments, stack_from_file(arguments, write=True))
+        applied = apply_file(arguments, stack_from_file(arguments, write=True, configuration=configuration))
     left = [change.service for change in applied.left.changes]
     answer(arguments, {"plan": plan_object(applied.plan), "left": left, "release": applied.release})
     if not speaks(arguments):

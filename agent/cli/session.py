@@ -14,8 +14,8 @@ from agent.model.settings import EngineName
 from agent.model.units import parse_duration
 from agent.operations.opening import open_release
 from agent.operations.releases import Release
-from agent.operations.stack import Stack, default_home, ensure_secrets
-from agent.system.secret_store import read_secrets
+from agent.operations.stack import Stack, default_home, with_generated
+from agent.system.secret_store import read_secrets, write_secrets
 
 if TYPE_CHECKING:
     from agent.config.read import Configuration
@@ -48,14 +48,17 @@ def read_file(arguments: argparse.Namespace) -> Configuration:
     return read_settings(path, environment=arguments.environment, overrides=overrides, catalogue=catalogue())
 
 
-def stack_from_file(arguments: argparse.Namespace, *, write: bool, runs: bool = True) -> Stack:
+def stack_from_file(
+    arguments: argparse.Namespace, *, write: bool, runs: bool = True, configuration: Configuration | None = None
+) -> Stack:
     """Return the stack the file asks for.
 
-    `write` generates missing secrets; `runs` refuses an engine that cannot run services yet.
+    `write` generates missing secrets, once everything else is known to be right; `runs` refuses an engine that
+    cannot run services yet. Who has read the file already passes its `configuration`.
     """
     from agent.operations.desire import desire, surroundings  # noqa: PLC0415
 
-    configuration = read_file(arguments)
+    configuration = configuration or read_file(arguments)
     home = default_home(arguments.home)
     base = configuration.path.resolve().parent
     settings = configuration.settings
@@ -63,15 +66,13 @@ def stack_from_file(arguments: argparse.Namespace, *, write: bool, runs: bool = 
         origin = configuration.origins.get("engine", str(configuration.path))
         problem = f"{origin}: engine: {settings.engine} cannot run services yet, only its job specs are rendered"
         raise ConfigurationError((problem,), hint="use engine: process")
-    store = ensure_secrets(settings, home) if write else read_secrets(home.secrets)
+    known = read_secrets(home.secrets)
+    store = with_generated(settings, known) if write else known
     around = surroundings(settings, home, store)
-    return Stack(
-        home=home,
-        engine=ProcessEngine(home.root),
-        desired=desire(settings, around, base=base),
-        around=around,
-        base=base,
-    )
+    desired = desire(settings, around, base=base)
+    if write and (store is not known or not home.secrets.exists()):
+        write_secrets(home.secrets, store)
+    return Stack(home=home, engine=ProcessEngine(home.root), desired=desired, around=around, base=base)
 
 
 def stack_from_release(arguments: argparse.Namespace, *, release: Release | None = None) -> Stack:

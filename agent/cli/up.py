@@ -11,7 +11,7 @@ from agent.cli.apply import apply_file
 from agent.cli.changing import add_progress_arguments, show_of, speaks
 from agent.cli.log_lines import Prefix, follow
 from agent.cli.output import print_line
-from agent.cli.session import add_file_arguments, home_of, seconds, stack_from_file
+from agent.cli.session import add_file_arguments, home_of, read_file, seconds, stack_from_file
 from agent.operations.lifecycle import stop_started
 from agent.operations.stack import Stack
 from agent.system.lock import hold
@@ -33,9 +33,10 @@ def run(arguments: argparse.Namespace) -> int:
     stack: Stack | None = None
     before: frozenset[str] = frozenset()
     began = datetime.now(UTC)
+    configuration = read_file(arguments)
     try:
         with hold(home.lock, message="up", wait=seconds(arguments.lock_wait)):
-            stack = stack_from_file(arguments, write=True)
+            stack = stack_from_file(arguments, write=True, configuration=configuration)
             before = _running(stack)
             apply_file(arguments, stack)
         _show_logs(arguments, stack, began)

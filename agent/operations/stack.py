@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from agent.model.settings import Settings
 from agent.render.launch import CodeVersion, Surroundings, variables
 from agent.render.substitute import substitute
 from agent.security.secret import Secret, fill, generate, placeholders
-from agent.system.secret_store import SecretStore, read_secrets, write_secrets
+from agent.system.secret_store import SecretStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +94,8 @@ def export_texts(settings: Settings, around: Surroundings) -> dict[str, str]:
     return texts
 
 
-def ensure_secrets(settings: Settings, home: Home) -> SecretStore:
-    """Return the store with every secret the catalogue generates; new ones are written before anything uses them."""
-    store = read_secrets(home.secrets)
+def with_generated(settings: Settings, store: SecretStore) -> SecretStore:
+    """Return the store with every secret the catalogue generates, the same store when none is missing."""
     wanted = {name for service in settings.services.values() for name in service.generated_secrets}
-    missing: Mapping[str, Secret] = {name: generate() for name in sorted(wanted - store.values.keys())}
-    if missing or not home.secrets.exists():
-        store = SecretStore(key=store.key, values={**store.values, **missing})
-        write_secrets(home.secrets, store)
-    return store
+    missing = {name: generate() for name in sorted(wanted - store.values.keys())}
+    return SecretStore(key=store.key, values={**store.values, **missing}) if missing else store
