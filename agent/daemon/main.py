@@ -19,6 +19,7 @@ from agent.daemon.schedule import Scheduler
 from agent.errors import AgentError
 from agent.model.home import Home
 from agent.operations.opening import open_release
+from agent.operations.periodic_metrics import periodic_families
 from agent.operations.runs import Runs
 from agent.system.database import Database
 from agent.system.files import ensure_directory
@@ -61,8 +62,9 @@ async def _watch(home: Home) -> None:
 
     server = await control.serve(home.daemon_socket, answer)
     runs = Runs(home, database)
+    metrics = Metrics(daemon, lambda: periodic_families(daemon.stack, runs))
     beside = (
-        asyncio.create_task(MetricsServer(daemon, Metrics(daemon)).run()),
+        asyncio.create_task(MetricsServer(daemon, metrics).run()),
         asyncio.create_task(Scheduler(daemon, runs).run()),
         asyncio.create_task(Chronicle(daemon).run()),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from agent.errors import AgentError
 from agent.model.check import Status
 from agent.operations.held import held_services
 from agent.operations.host_metrics import HostMetrics
@@ -59,7 +61,9 @@ class Metrics:
         """Yield what must be read from the kernel or from disk; to be called in a thread."""
         yield from self._host.collect()
         for source in self._sources:
-            yield from source()
+            # A database that cannot be read costs what is in it, not the scrape.
+            with contextlib.suppress(AgentError, OSError):
+                yield from source()
 
     def _services(self) -> Iterator[Family]:
         daemon = self._daemon

@@ -82,7 +82,7 @@ class Scheduler:
             while True:
                 self._wake.clear()
                 try:
-                    self._follow()
+                    self.follow()
                     self._mind_the_clock()
                     await asyncio.to_thread(self.look)
                     self._trouble = ""
@@ -111,7 +111,8 @@ class Scheduler:
                 self._decide(name, periodic, remembered, now)
         self._start_queued(settings, now)
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Take over the scheduled work of the newest release."""
         settings = self._daemon.stack.desired.settings
         if settings is self._settings:
             return
@@ -130,7 +131,7 @@ class Scheduler:
         if abs(jumped) > _JUMP_SECONDS:
             self._daemon.tell("clock-jumped", cause=f"by {jumped:+.0f} s; schedules follow the new time")
             self._settings = None
-            self._follow()
+            self.follow()
 
     def _decide(self, name: str, periodic: Periodic, known: Known, now: datetime) -> None:
         since, upcoming = self._next.get(name, (None, now))

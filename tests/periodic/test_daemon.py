@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from tests.daemon.conftest import Watched, wait_until
 from tests.e2e.conftest import PROGRAM, ROOT
+from tests.metrics.test_server import is_open, scrape
 
 Words = dict[str, Any]
 
@@ -262,6 +264,28 @@ def test_pause_holds_and_resume_catches_nothing_up(watched: Watched) -> None:
     watched.agent.run("periodic", "resume", "job")
     assert wait_until(lambda: len(history(watched, "job")) >= count + 2)
     assert not any("stands for" in run["detail"] for run in history(watched, "job"))
+
+
+def test_its_metrics_tell_success_failure_and_what_is_next(watched: Watched, free_offset: Callable[[int], int]) -> None:
+    """Every outcome is there from the start; a job that never ended well has no time of success."""
+    port = free_offset(0)
+    work = {"good": shell("true"), "bad": shell("exit 1")}
+    watched.apply(watched.service("web", 0), periodic=work, daemon={"metrics_port": port})
+    watched.agent.run("periodic", "run", "good")
+    watched.agent.run("periodic", "run", "bad", code=1)
+    watched.agent.run("periodic", "pause", "bad")
+    assert wait_until(lambda: is_open(port))
+
+    found = scrape(port)
+
+    good, bad = frozenset({("job", "good")}), frozenset({("job", "bad")})
+    assert found["refnet_job_last_success_timestamp_seconds", good] > time.time() - 60
+    assert ("refnet_job_last_success_timestamp_seconds", bad) not in found
+    assert found["refnet_job_next_run_timestamp_seconds", good] > time.time()
+    assert found["refnet_job_paused", bad] == 1.0
+    assert found["refnet_job_runs_total", bad | {("outcome", "failed")}] == 1.0
+    assert found["refnet_job_runs_total", good | {("outcome", "failed")}] == 0.0
+    assert found["refnet_job_missed_total", good] == 0.0
 
 
 def test_next_lists_moments_in_the_stacks_time_zone(watched: Watched) -> None:
