@@ -18,7 +18,7 @@ from bench.room import OutOfTime, room
 from bench.supervisord import version as supervisord_version
 from bench.table import as_object, detail, summary
 
-BENCHMARKS = ("start", "restart", "memory", "idle", "noop", "rolling", "logs", "demo")
+BENCHMARKS = ("start", "restart", "memory", "idle", "metrics", "noop", "rolling", "logs", "demo")
 
 
 def main() -> int:
