@@ -17,6 +17,7 @@ from agent.errors import Busy
 from agent.model.check import Status
 from agent.model.instance import ObservedInstance
 from agent.model.service import Dependency, OnFailure, Service
+from agent.operations.maintenance import why_left_alone
 from agent.operations.prepare import finished
 from agent.system.lock import DAEMON, hold
 
@@ -140,6 +141,9 @@ class Healer:
 
     async def _may_restart(self, seen: ObservedInstance, service: Service) -> bool:
         daemon = self._daemon
+        if said := await asyncio.to_thread(why_left_alone, daemon.database, service.name):
+            self.left_alone[seen.instance] = said
+            return False
         above = self._above(service.name)
         # What it rests on may have failed since it was last looked at: look now, before an innocent is restarted.
         await daemon.watch.look_now(key for key, each in daemon.watch.watched.items() if each.service in above)
@@ -174,6 +178,8 @@ class Healer:
             self._suffered[service.name] |= asked & failing
             if not back or asked & failing:
                 continue
+            if await asyncio.to_thread(why_left_alone, self._daemon.database, service.name):
+                continue  # what it suffered from is remembered until the maintenance ends
             self._suffered[service.name] -= back
             for seen in self._daemon.live(service.name):
                 cause = f"{', '.join(sorted(back))} failed and is back"

@@ -22,10 +22,12 @@ from agent.daemon.watch import Watch, Watched
 from agent.errors import AgentError
 from agent.model.check import CheckType, Status
 from agent.model.instance import InstanceState, ObservedInstance
+from agent.model.maintenance import Maintenance
 from agent.operations.daemon import keep_own_keeper
 from agent.operations.events import record
 from agent.operations.health import probe_target
 from agent.operations.held import held_services
+from agent.operations.maintenance import describe as describe_maintenance
 from agent.operations.memory import Memory
 from agent.operations.opening import open_release
 from agent.operations.releases import newest_number
@@ -51,6 +53,7 @@ class Daemon:
         )
         self.healer = Healer(self)
         self.externals = Externals(self.tell)
+        self.maintenance: tuple[Maintenance, ...] = ()
         self._trouble = ""
         self.counters = Counters()
         self._leaving = asyncio.Event()
@@ -188,4 +191,5 @@ def describe(daemon: Daemon) -> dict[str, object]:
         "affected": daemon.healer.affected,
         "left_alone": daemon.healer.left_alone,
         "externals": daemon.externals.describe(),
+        "notes": [describe_maintenance(each) for each in daemon.maintenance],
     }

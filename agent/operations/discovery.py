@@ -32,9 +32,9 @@ def publish(stack: Stack, *, leaving: str | None = None) -> None:
         for each in running:
             if each.service in addresses and each.address:
                 addresses[each.service].append(each.address)
-        if _write(stack, "gateway", "upstreams.conf", render_upstreams(settings, addresses)):
-            _reload(stack, "gateway")
-        _write(stack, "prometheus", "targets.json", render_targets(settings.services, running))
+        if write_dynamic(stack, "gateway", "upstreams.conf", render_upstreams(settings, addresses)):
+            reload_service(stack, "gateway")
+        write_dynamic(stack, "prometheus", "targets.json", render_targets(settings.services, running))
 
 
 def take_leave(stack: Stack, service: str, instance: str) -> None:
@@ -44,7 +44,7 @@ def take_leave(stack: Stack, service: str, instance: str) -> None:
         time.sleep(_DRAIN_SECONDS)
 
 
-def _write(stack: Stack, service: str, name: str, text: str) -> bool:
+def write_dynamic(stack: Stack, service: str, name: str, text: str) -> bool:
     if stack.desired.find(service) is None:
         return False
     ensure_directory(stack.home.dynamic(service), mode=0o755)
@@ -55,7 +55,7 @@ def _write(stack: Stack, service: str, name: str, text: str) -> bool:
     return True
 
 
-def _reload(stack: Stack, name: str) -> None:
+def reload_service(stack: Stack, name: str) -> None:
     service = stack.desired.find(name)
     seen = stack.seen(name)
     for launch in service.launches if service else ():

@@ -37,7 +37,7 @@ def record(
         "kind": kind,
         "cause": cause,
         "detail": detail[:_LIMIT],
-        "who": who or _operator(),
+        "who": who or operator(),
         **facts,
     }
     with contextlib.suppress(OSError):
@@ -51,8 +51,8 @@ def record(
 
 
 @functools.cache
-def _operator() -> str:
-    """Who typed the command: behind sudo, the one who called it."""
+def operator() -> str:
+    """Return who typed the command: behind sudo, the one who called it."""
     if os.geteuid() == 0 and (name := os.environ.get("SUDO_USER")):
         return name
     try:

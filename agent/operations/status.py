@@ -48,7 +48,7 @@ def status(stack: Stack, *, details: bool = False) -> dict[str, Any]:
         "as_of": daemon["as_of"] if daemon else datetime.now(UTC).isoformat(timespec="seconds"),
         "daemon": {"pid": daemon["pid"], "since": daemon["since"]} if daemon else None,
         "release": newest_number(stack.home) or None,
-        "notes": [],
+        "notes": daemon.get("notes", []) if daemon else [],
         "services": services,
         "externals": daemon["externals"] if daemon else [],
     }
