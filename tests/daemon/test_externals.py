@@ -51,7 +51,7 @@ def test_a_missing_credential_is_named_with_the_command_that_sets_it(watched: Wa
     known = {"papers": {"url": "http://127.0.0.1:9/", "used_by": ["web"], "credential_secret": "PAPERS_KEY"}}
     watched.apply(watched.service("web", 0), externals=known)
 
-    assert wait_until(lambda: watched.status()["externals"][0]["status"] == "critical")
+    assert wait_until(lambda: [each["status"] for each in watched.status()["externals"]] == ["critical"])
     found = watched.status()["externals"][0]
     assert found["step"] == "credential"
     assert "secret set PAPERS_KEY" in found["detail"]

@@ -81,7 +81,7 @@ class Terminal:
 
     def __init__(self, agent: Agent, *words: str, columns: int = 80, lines: int = 24, **more: str) -> None:
         self.written = ""
-        variables = environment(agent, TERM="xterm-256color", LANG="C.UTF-8", **more)
+        variables = environment(agent, **{"TERM": "xterm-256color", "LANG": "C.UTF-8", **more})
         self.pid, self._master = pty.fork()
         if self.pid == 0:  # pragma: no cover - the child becomes the verb
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
