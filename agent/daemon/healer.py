@@ -94,7 +94,7 @@ class Healer:
         now = time.monotonic()
         generation, started = self._generation(seen, now)
         exhausted = None
-        for check in service.checks:
+        for check in self._daemon.startup.checks(seen, service):
             key = f"{seen.instance}/{check.title}"
             state = self._daemon.watch.states.get(key)
             policy = check.check_restart or service.check_restart

@@ -18,6 +18,8 @@ from agent.core.health import CheckState
 from agent.daemon.externals import Externals
 from agent.daemon.healer import Healer
 from agent.daemon.metrics import Counters
+from agent.daemon.pushes import Pushes
+from agent.daemon.startup import Startup
 from agent.daemon.watch import Watch, Watched
 from agent.errors import AgentError
 from agent.model.check import CheckType, Status
@@ -33,6 +35,7 @@ from agent.operations.opening import open_release
 from agent.operations.releases import newest_number
 from agent.operations.stack import Stack
 from agent.system.database import Database
+from agent.system.notify import notify_manager, watchdog_seconds
 
 CYCLE_SECONDS = 1.0
 _GAP_SECONDS = 10.0
@@ -48,10 +51,11 @@ class Daemon:
         self.as_of = datetime.now(UTC)
         self.started_at = self.as_of
         self._release = newest_number(stack.home)
-        self.watch = Watch(
-            Memory(database), slow_scripts=stack.desired.settings.daemon.script_checks, listener=self._changed
-        )
+        memory = Memory(database)
+        self.watch = Watch(memory, slow_scripts=stack.desired.settings.daemon.script_checks, listener=self._changed)
         self.healer = Healer(self)
+        self.startup = Startup(memory, self.watch.states)
+        self._pushes = Pushes(self, memory)
         self.externals = Externals(self.tell)
         self.maintenance: tuple[Maintenance, ...] = ()
         self._trouble = ""
@@ -72,6 +76,8 @@ class Daemon:
             last = now
             await self.cycle()
             self.counters.count_cycle(time.monotonic() - now)
+            if watchdog_seconds() is not None:
+                notify_manager("WATCHDOG=1")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leaving.wait(), CYCLE_SECONDS)
         await self.watch.close()
@@ -88,6 +94,7 @@ class Daemon:
             self.watch.replace(self._wanted())
             self.externals.replace(self.stack)
             self._push_aliases()
+            await self._pushes.turn()
             await self.healer.turn()
             self._trouble = ""
         except (AgentError, OSError) as error:
@@ -139,7 +146,7 @@ class Daemon:
             if service is None or seen.state is not InstanceState.RUNNING or not seen.ready:
                 continue
             number = int(seen.instance.rpartition("-")[2])
-            for check in service.service.checks:
+            for check in self.startup.checks(seen, service.service):
                 key = f"{seen.instance}/{check.title}"
                 known = self.watch.watched.get(key)
                 generation = seen.generation

@@ -100,6 +100,10 @@ class Home:
         """Return the service's own folder for sockets and scratch files."""
         return self.service(service) / "run"
 
+    def check_files(self, service: str) -> Path:
+        """Return the folder in which the service pushes results of its ttl checks."""
+        return self.service(service) / "checks"
+
     def secret_files(self, service: str) -> Path:
         """Return the folder of the service's secrets, one file each."""
         return self.service(service) / "secrets"

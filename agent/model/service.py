@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
-from agent.model.check import FORBID, Check, CheckRestart
+from agent.model.check import FORBID, Check, CheckRestart, CheckType
 from agent.model.units import Duration, Size, Text
 
 
@@ -247,6 +247,11 @@ class Service:
     def is_oneshot(self) -> bool:
         """Whether the service runs to its end."""
         return self.type is ServiceType.ONESHOT
+
+    @property
+    def takes_pushes(self) -> bool:
+        """Whether somebody pushes results of a check from outside."""
+        return any(check.type is CheckType.TTL for check in self.checks)
 
     @property
     def slots(self) -> int:

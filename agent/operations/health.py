@@ -42,8 +42,8 @@ class Verdict:
         return self.status in {Status.PASSING, Status.WARNING, "complete"}
 
 
-def judge(stack: Stack, service: DesiredService, seen: ObservedInstance) -> Verdict:
-    """Return the instance's verdict, probing each check once."""
+def judge(stack: Stack, service: DesiredService, seen: ObservedInstance, *, starting: bool = False) -> Verdict:
+    """Return the instance's verdict, probing each check once; the startup check only while it is `starting`."""
     match seen.state:
         case InstanceState.RUNNING:
             pass
@@ -56,7 +56,8 @@ def judge(stack: Stack, service: DesiredService, seen: ObservedInstance) -> Verd
         return Verdict(status="pending", output=f"has not yet printed {line!r}")
     worst = Verdict(status=Status.PASSING)
     number = int(seen.instance.rpartition("-")[2])
-    for check in service.service.checks:
+    startup = (service.service.startup_check,) if starting and service.service.startup_check else ()
+    for check in (*startup, *service.service.checks):
         result = _run_check(stack, service, check, number)
         if result.status is Status.CRITICAL:
             return Verdict(status=result.status, check=check.title, output=result.output)
@@ -91,7 +92,7 @@ def wait_healthy(stack: Stack, service: DesiredService, launch: Launch) -> None:
         if seen is None:
             raise DeployFailed(f"{launch.instance} vanished while it was starting", hint="refnet-agent events")
         first_restarts = seen.restarts if first_restarts is None else first_restarts
-        verdict = judge(stack, service, seen)
+        verdict = judge(stack, service, seen, starting=True)
         well_since = (well_since or now) if verdict.is_good else None
         if well_since is not None and now - well_since >= policy.min_healthy_time.total_seconds():
             return

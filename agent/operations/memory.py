@@ -53,6 +53,10 @@ class Memory:
         rows = self.database.query("select value from facts where name = ?", (name,))
         return str(rows[0][0]) if rows else None
 
+    def drop(self, name: str) -> None:
+        """Forget a fact."""
+        self.database.execute("delete from facts where name = ?", (name,))
+
     def remember(self, name: str, value: str) -> None:
         """Remember a fact."""
         self.database.execute("insert or replace into facts values (?, ?)", (name, value))

@@ -160,6 +160,8 @@ def _make_folders(stack: Stack, service: DesiredService, owner: tuple[int, int])
     ensure_directory(home.service(name) / "files", mode=0o711, owner=own)
     ensure_directory(home.dynamic(name), mode=0o755, owner=own)
     ensure_directory(home.run(name), mode=0o700, owner=owner)
+    if service.service.takes_pushes:
+        ensure_directory(home.check_files(name), mode=0o700, owner=owner)
     ensure_directory(home.secret_files(name), mode=0o500 if os.geteuid() == 0 else 0o700, owner=owner)
     ensure_directory(home.root / "data" / name, mode=0o711, owner=own)
     for volume, declared in service.service.volumes.items():

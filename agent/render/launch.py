@@ -58,6 +58,7 @@ def variables(service: Service, around: Surroundings, *, number: int, code: Code
         "DYNAMIC": str(home.dynamic(service.name)),
         "SECRETS": str(home.secret_files(service.name)),
         "RUN": str(home.run(service.name)),
+        "CHECK_FILES": str(home.check_files(service.name)),
         "GATEWAY_CA": str(home.certificates / "ca.pem"),
     }
     if gateway := around.settings.gateway:
@@ -95,6 +96,8 @@ def environment(
             path = f"{virtual}/bin:{path}"
             result["VIRTUAL_ENV"] = str(virtual)
     result["PATH"] = path
+    if service.takes_pushes:
+        result["CHECK_FILES"] = values["CHECK_FILES"]
     for name in service.secret_files:
         result[f"{name}_FILE"] = f"{values['SECRETS']}/{name}"
     where = f"services.{service.name}.env"
@@ -196,6 +199,7 @@ def fingerprint(service: Service, around: Surroundings, code: CodeVersion | None
         "resources.memory": service.resources.memory,
         "resources.processes": service.resources.processes,
         "resources.open_files": service.resources.open_files,
+        "env.CHECK_FILES": "checks" if service.takes_pushes else None,
         "mounts": " ".join(service.mounts) or None,
         "policy.restart": _restart_text(service),
         "policy.kill": f"{service.kill_signal} {format_duration(service.kill_timeout)}",
