@@ -11,6 +11,7 @@ AgentError                     1   something was tried and failed
 ├── CommandMissing             1   an external command is not installed
 ├── EngineFailed               1   the engine could not do what it was asked
 ├── StateUnreadable            1   a file of the agent's own is corrupt
+├── DeliveryFailed             1   a notice did not reach its receiver
 ├── DeployFailed               1   a service did not become healthy; nothing to roll back to
 └── Interrupted              130   Ctrl-C
 """
@@ -95,3 +96,7 @@ class Interrupted(AgentError):
     """The operator pressed Ctrl-C."""
 
     exit_code = 130
+
+
+class DeliveryFailed(AgentError):
+    """A notice did not reach its receiver."""

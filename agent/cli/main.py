@@ -38,6 +38,7 @@ FURTHER = {
     "up": "apply, show the logs, and stop everything again on Ctrl-C",
     "destroy": "stop and remove everything, keeping the data",
     "events": "show what happened, and why",
+    "alerts": "list incidents and notices, or try a channel",
     "check": "push a result of a ttl check",
     "maintenance": "work on a service: nobody is woken, nothing is restarted",
     "validate": "check the file, show what it resolves to, or its schema",

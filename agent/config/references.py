@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
+from agent.config.channels import channel_problems
 from agent.config.document import KeyPath
 from agent.config.periodic import periodic_problems
 from agent.model.check import CheckType
@@ -29,6 +30,7 @@ def find_problems(settings: Settings) -> tuple[Problem, ...]:
         *_ports(settings),
         *_routes(settings),
         *periodic_problems(settings),
+        *channel_problems(settings),
         *(problem for service in settings.services.values() for problem in _service(service, settings)),
     )
 

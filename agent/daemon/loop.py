@@ -23,6 +23,7 @@ from agent.daemon.startup import Startup
 from agent.daemon.watch import Watch, Watched
 from agent.errors import AgentError
 from agent.model.check import CheckType, Status
+from agent.model.incident import Incident
 from agent.model.instance import InstanceState, ObservedInstance
 from agent.model.maintenance import Maintenance
 from agent.operations.daemon import keep_own_keeper
@@ -58,6 +59,7 @@ class Daemon:
         self._pushes = Pushes(self, memory)
         self.externals = Externals(self.tell)
         self.maintenance: tuple[Maintenance, ...] = ()
+        self.incidents: tuple[Incident, ...] = ()
         self._trouble = ""
         self.counters = Counters()
         self._leaving = asyncio.Event()
@@ -198,5 +200,17 @@ def describe(daemon: Daemon) -> dict[str, object]:
         "affected": daemon.healer.affected,
         "left_alone": daemon.healer.left_alone,
         "externals": daemon.externals.describe(),
+        "incidents": [
+            {
+                "id": each.id,
+                "service": each.subject,
+                "severity": each.severity,
+                "since": each.opened_at,
+                "cause": each.cause or each.symptom,
+                "affected": list(each.affected),
+                "flapping": each.flapping,
+            }
+            for each in daemon.incidents
+        ],
         "notes": [describe_maintenance(each) for each in daemon.maintenance],
     }

@@ -15,6 +15,7 @@ from agent.daemon.chronicle import Chronicle
 from agent.daemon.loop import Daemon, describe
 from agent.daemon.metrics import Metrics
 from agent.daemon.metrics_server import MetricsServer
+from agent.daemon.notifier import Notifier
 from agent.daemon.schedule import Scheduler
 from agent.errors import AgentError
 from agent.model.home import Home
@@ -67,6 +68,7 @@ async def _watch(home: Home) -> None:
         asyncio.create_task(MetricsServer(daemon, metrics).run()),
         asyncio.create_task(Scheduler(daemon, runs).run()),
         asyncio.create_task(Chronicle(daemon).run()),
+        asyncio.create_task(Notifier(daemon).run()),
     )
     notify_manager("READY=1")
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.model.check import FORBID
 from agent.model.external import External
+from agent.model.incident import IncidentPolicy
 from agent.model.notify import Channel
 from agent.model.periodic import Periodic
 from agent.model.service import Service
@@ -92,6 +93,7 @@ class Daemon:
     restart_budget: RestartBudget = RestartBudget()
     script_checks: int = 2
     events_days: int = 90
+    incidents: IncidentPolicy = IncidentPolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

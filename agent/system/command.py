@@ -51,10 +51,12 @@ def run(
     directory: Path | str | None = None,
     user: User | None = None,
     check: bool = True,
+    words: str | None = None,
 ) -> Completed:
     """Run to the end and return the result; raise CommandMissing, or CommandFailed unless `check` is off.
 
-    The timeout is in seconds and ends everything the command started. Without `environment` ours is passed on.
+    The timeout is in seconds and ends everything the command started. Without `environment` ours is passed on;
+    `words` are what it reads on its standard input.
     """
     mark = new_mark()
     identity: dict[str, object] = {}
@@ -66,7 +68,7 @@ def run(
     try:
         process = subprocess.Popen(  # type: ignore[call-overload]
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if words is None else subprocess.PIPE,
             stdout=writers[0],
             stderr=writers[1],
             env={**(os.environ if environment is None else environment), MARK: mark},
@@ -87,7 +89,7 @@ def run(
     process.stdout, process.stderr = (os.fdopen(reader, "rb") for reader in readers)
     _running.add(process)
     try:
-        return _finish(process, command, timeout=timeout, check=check, mark=mark)
+        return _finish(process, command, timeout=timeout, check=check, mark=mark, words=words)
     finally:
         _running.discard(process)
 
@@ -108,10 +110,16 @@ def _pipe(user: User | None) -> tuple[int, int]:
 
 
 def _finish(
-    process: subprocess.Popen[bytes], command: tuple[str, ...], *, timeout: float, check: bool, mark: str
+    process: subprocess.Popen[bytes],
+    command: tuple[str, ...],
+    *,
+    timeout: float,
+    check: bool,
+    mark: str,
+    words: str | None,
 ) -> Completed:
     try:
-        output, error = process.communicate(timeout=timeout)
+        output, error = process.communicate(None if words is None else words.encode(), timeout=timeout)
     except BaseException as problem:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
