@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import re
 import signal
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ from agent.model.settings import Settings
 
 Problem = tuple[KeyPath, str]
 _NEED_COMMAND = frozenset({CheckType.SCRIPT, CheckType.DOCKER})
-_NEED_PORT = frozenset({CheckType.HTTP, CheckType.TCP, CheckType.UDP})
-_NOT_YET = frozenset({CheckType.GRPC, CheckType.H2PING})
+_NEED_HTTP2 = frozenset({CheckType.GRPC, CheckType.H2PING})
+_NEED_PORT = frozenset({CheckType.HTTP, CheckType.TCP, CheckType.UDP}) | _NEED_HTTP2
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 
 
@@ -122,8 +123,13 @@ def _service(service: Service, settings: Settings) -> Iterator[Problem]:
 
 
 def _checks(service: Service, place: KeyPath) -> Iterator[Problem]:
-    for index, check in enumerate(service.checks):
-        here = (*place, "checks", index)
+    named = [((*place, "checks", index), check) for index, check in enumerate(service.checks)]
+    if service.startup_check is not None:
+        named.append(((*place, "startup_check"), service.startup_check))
+    titles = [check.title for check in service.checks]
+    for here, check in named:
+        if titles.count(check.title) > 1:
+            yield here, f"another check is called {check.title!r} too; give it a `name`"
         if check.type in _NEED_COMMAND and not check.command:
             yield here, f"a {check.type} check needs a command"
         if check.type in _NEED_PORT and not service.ports:
@@ -131,7 +137,11 @@ def _checks(service: Service, place: KeyPath) -> Iterator[Problem]:
         for key, kind in (("target", CheckType.ALIAS), ("target", CheckType.DOCKER), ("unit", CheckType.OS_SERVICE)):
             if check.type is kind and not getattr(check, key):
                 yield here, f"{'an' if kind is not CheckType.DOCKER else 'a'} {kind} check needs a `{key}`"
-        if check.type in _NOT_YET:
-            yield (*here, "type"), f"{check.type} checks are not built in yet; use tcp, http or a script"
+        if check.type in _NEED_HTTP2 and importlib.util.find_spec("h2") is None:
+            yield (*here, "type"), f"a {check.type} check needs: pip install 'refnet-agent[http2]'"
+        if check.type is CheckType.TTL and check.ttl is None:
+            yield here, "a ttl check needs a `ttl`, such as 30s"
+        if check.interval.total_seconds() < 1:
+            yield (*here, "interval"), "expected 1s or more"
         if check.port and check.port not in service.ports:
             yield (*here, "port"), f"the service has no port {check.port!r}; ports: {', '.join(service.ports)}"

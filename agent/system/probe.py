@@ -57,11 +57,22 @@ def _run(check: Check, target: ProbeTarget) -> ProbeResult:
         case CheckType.OS_SERVICE:
             return _probe_unit(check)
         case CheckType.GRPC | CheckType.H2PING:
-            return ProbeResult(status=Status.CRITICAL, output=f"{check.type} checks are not built in yet")
+            return _probe_http2(check, target)
         case CheckType.TTL | CheckType.ALIAS:
             return ProbeResult(status=Status.PASSING, output=f"{check.type}: judged by the daemon")
         case _ as never:
             assert_never(never)
+
+
+def _probe_http2(check: Check, target: ProbeTarget) -> ProbeResult:
+    try:
+        from agent.system import probe_http2  # noqa: PLC0415 - only these two types need the extra
+
+        ask = probe_http2.probe_grpc if check.type is CheckType.GRPC else probe_http2.probe_ping
+        return ask(check, target.host, target.port or 0)
+    except ModuleNotFoundError:
+        words = f"a {check.type} check needs: pip install 'refnet-agent[http2]'"
+        return ProbeResult(status=Status.CRITICAL, output=words)
 
 
 def _probe_tcp(check: Check, target: ProbeTarget) -> ProbeResult:
