@@ -55,7 +55,7 @@ def test_a_oneshot_runs_once_and_again_only_when_it_changed(agent: Agent) -> Non
 
 def test_a_dead_keeper_is_replaced_without_touching_its_service(agent: Agent) -> None:
     """plan names it, apply adopts it, the process stays; afterwards a kill heals again."""
-    agent.write(f"name: demo\ndaemon: {enabled: false}\nservices:\n{STEADY}")
+    agent.write(f"name: demo\ndaemon: {{enabled: false}}\nservices:\n{STEADY}")
     agent.apply()
     pid = agent.pids()["steady-1"]
     os.kill(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
