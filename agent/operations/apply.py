@@ -76,6 +76,11 @@ def apply(stack: Stack, *, choices: Choices = Choices(), cause: str = "apply", r
     record(stack.home.events, kind="apply", cause=cause, detail=_summary(plan), services=services)
     try:
         check_host(stack, plan)
+    except AgentError as error:
+        # Nothing was touched yet: there is nothing to put back.
+        record(stack.home.events, kind="apply-failed", cause=error.message.splitlines()[0], detail=error.hint)
+        raise
+    try:
         prepare_all(stack, plan)
         execute(stack, plan)
         verify(stack)

@@ -42,10 +42,11 @@ def test_an_apply_on_a_full_disk_is_refused_before_anything_is_touched(small_dis
     subprocess.run(("sh", "-c", fill(small_disk / "filler")), capture_output=True, check=True)
 
     agent.write(STACK.replace("1000", "1001"))
-    said = agent.apply(code=3)
+    said = agent.apply(code=1)
 
     assert "nothing was changed" in said
     assert "MiB free" in said
+    assert "rolled back" not in said
     for verb in ("status", "events", "why", "doctor", "logs"):
         assert "Traceback" not in agent.look(verb).stderr
     assert agent.pids() == before
