@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from agent.cli.changing import add_progress_arguments, answer, ask, ask_words, show_of, speaks
 from agent.cli.session import home_of, seconds, stack_from_release
-from agent.engine.process import ProcessEngine
 from agent.errors import UsageError
 from agent.model.desired import Desired
 from agent.model.settings import Settings
+from agent.operations.engines import open_engine
 from agent.operations.lifecycle import destroy
 from agent.operations.releases import latest
 from agent.operations.stack import Stack
@@ -54,7 +54,7 @@ def _stack(arguments: argparse.Namespace) -> Stack:
     home = home_of(arguments)
     if latest(home) is not None:
         return stack_from_release(arguments)
-    engine = ProcessEngine(home.root)
+    engine = open_engine(home)
     if not home.instances.exists():
         raise UsageError(f"nothing has been applied in {home.root}")
     settings = Settings(name=home.root.name)

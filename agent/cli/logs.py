@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from agent.cli.log_lines import Prefix, follow, merge
 from agent.cli.output import print_line
 from agent.cli.session import among, home_of, seconds
-from agent.engine.process import ProcessEngine
 from agent.errors import AgentError
+from agent.operations.engines import open_engine
 from agent.operations.releases import latest
 from agent.operations.unreleased import logged_instances
 
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = among(tuple(sorted(known)), arguments.service)
     names = [name for service, name in instances if service in wanted or name in wanted]
     since = datetime.now(UTC) - timedelta(seconds=seconds(arguments.since)) if arguments.since else None
-    engine = ProcessEngine(home.root)
+    engine = open_engine(home)
     lines = arguments.lines if arguments.lines is not None else (None if since else 50)
     prefix = Prefix(names)
     for line in (follow if arguments.follow else merge)(engine, names, lines, since):

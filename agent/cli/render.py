@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import msgspec
 
 from agent.cli.session import add_file_arguments, among, read_file, stack_from_file
+from agent.engine.systemctl import Systemctl, find_systemctl
 from agent.errors import UsageError
 from agent.model.desired import Desired
+from agent.operations.prepare import containerised, with_absolute_command
+from agent.operations.stack import Stack
 from agent.render.mermaid import render_diagram
+from agent.render.systemd import UnitHost, render_unit, unit_name
 from agent.system.assets import catalogue
 from agent.system.files import write_atomic
 
@@ -20,7 +25,7 @@ _BARE = frozenset({"json", "mermaid"})
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     add_file_arguments(parser)
-    parser.add_argument("--format", choices=("nomad", "files", "json", "mermaid"), default="nomad")
+    parser.add_argument("--format", choices=("nomad", "systemd", "files", "json", "mermaid"), default="nomad")
     parser.add_argument("--output", metavar="DIR", help="write files there instead of printing them")
     parser.add_argument("--eject", metavar="SERVICE", help="print a catalogue definition, to paste into the file")
 
@@ -32,8 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "mermaid":
         text = render_diagram(read_file(arguments).settings)
         return _deliver(arguments, {"system.mmd": text}, bare=True)
-    desired = stack_from_file(arguments, write=False, runs=False).desired
-    return _deliver(arguments, _texts(desired, arguments.format), bare=arguments.format in _BARE)
+    stack = stack_from_file(arguments, write=False, runs=False)
+    texts = _units(stack) if arguments.format == "systemd" else _texts(stack.desired, arguments.format)
+    return _deliver(arguments, texts, bare=arguments.format in _BARE)
 
 
 def _deliver(arguments: argparse.Namespace, texts: dict[str, str], *, bare: bool) -> int:
@@ -57,6 +63,21 @@ def _texts(desired: Desired, form: str) -> dict[str, str]:
             return {f"{each.name}/{file.path}": file.text for each in desired.services for file in each.files}
         case _:
             return {"desired.json": msgspec.json.format(msgspec.json.encode(desired)).decode() + "\n"}
+
+
+def _units(stack: Stack) -> dict[str, str]:
+    """Return the units as apply would write them here, for the systemd found, else for Debian 12's."""
+    found = find_systemctl()
+    user = os.geteuid() != 0
+    host = UnitHost(home=stack.home, user_manager=user)
+    if isinstance(found, Systemctl):
+        host = UnitHost(home=stack.home, version=found.version, user_manager=found.user)
+    texts = {}
+    for service in stack.desired.services:
+        for launch in service.launches:
+            ready = with_absolute_command(stack, service, containerised(stack, service, launch))
+            texts[unit_name(stack.home, launch.instance)] = render_unit(ready, host)
+    return texts
 
 
 def _ejected(service: str) -> str:

@@ -7,11 +7,13 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.engine.base import Engine
 from agent.engine.process import ProcessEngine
 from agent.errors import ConfigurationError, UsageError
 from agent.model.home import Home
 from agent.model.settings import EngineName
 from agent.model.units import parse_duration
+from agent.operations.engines import open_engine, refuse_switch
 from agent.operations.opening import open_release
 from agent.operations.releases import Release
 from agent.operations.stack import Stack, default_home, with_generated
@@ -62,17 +64,20 @@ def stack_from_file(
     home = default_home(arguments.home)
     base = configuration.path.resolve().parent
     settings = configuration.settings
-    if runs and settings.engine not in {EngineName.AUTO, EngineName.PROCESS}:
+    if runs and settings.engine is EngineName.NOMAD:
         origin = configuration.origins.get("engine", str(configuration.path))
         problem = f"{origin}: engine: {settings.engine} cannot run services yet, only its job specs are rendered"
-        raise ConfigurationError((problem,), hint="use engine: process")
+        raise ConfigurationError((problem,), hint="use engine: process or systemd")
+    if runs:
+        refuse_switch(home, settings.engine)
+    engine: Engine = open_engine(home, settings.engine) if runs else ProcessEngine(home.root)
     known = read_secrets(home.secrets)
     store = with_generated(settings, known) if write else known
     around = surroundings(settings, home, store)
     desired = desire(settings, around, base=base)
     if write and (store is not known or not home.secrets.exists()):
         write_secrets(home.secrets, store)
-    return Stack(home=home, engine=ProcessEngine(home.root), desired=desired, around=around, base=base)
+    return Stack(home=home, engine=engine, desired=desired, around=around, base=base)
 
 
 def stack_from_release(arguments: argparse.Namespace, *, release: Release | None = None) -> Stack:

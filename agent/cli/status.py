@@ -11,7 +11,7 @@ from agent.cli.output import print_json, print_line, table_lines
 from agent.cli.session import home_of, seconds, stack_from_release
 from agent.cli.terminal import colour, columns, cut, printable, state_colour
 from agent.cli.watch import watch
-from agent.engine.process import ProcessEngine
+from agent.operations.engines import open_engine
 from agent.operations.releases import latest
 from agent.operations.status import status
 from agent.operations.unreleased import unreleased_status
@@ -53,13 +53,15 @@ def run(arguments: argparse.Namespace) -> int:
 def _look(arguments: argparse.Namespace) -> dict[str, Any]:
     home = home_of(arguments)
     release = latest(home)
-    if release is None and (found := unreleased_status(home, ProcessEngine(home.root))) is not None:
+    if release is None and (found := unreleased_status(home, open_engine(home))) is not None:
         return found
     return status(stack_from_release(arguments, release=release), details=arguments.checks)
 
 
 def _lines(found: dict[str, Any], *, checks: bool) -> list[str]:
     lines = [f"{found['stack']} on {found['engine']}: {state_colour(found['verdict'])}  {_source(found)}"]
+    if found.get("engine_reason"):
+        lines.append(colour(f"engine {found['engine']}: {found['engine_reason']}", "dim"))
     lines += [colour(f"note: {note}", "yellow") for note in found["notes"]]
     rows = [row for service in found["services"] for row in _rows(service)]
     lines += table_lines(_HEADER, rows, spare=_SPARE)

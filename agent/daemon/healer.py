@@ -202,8 +202,9 @@ class Healer:
             if service is None or seen.keeper_alive or launch is None or launch.digest != seen.digest:
                 continue
             ready = finished(stack, service, launch)
+            cause = "its keeper died" if seen.pid else "the interval of its restart policy is over"
             if await self._locked(partial(stack.engine.start, ready)):
-                self._daemon.tell("re-adopted", service=seen.service, instance=seen.instance, cause="its keeper died")
+                self._daemon.tell("re-adopted", service=seen.service, instance=seen.instance, cause=cause)
 
     async def _restart(self, seen: ObservedInstance, cause: str) -> None:
         daemon = self._daemon

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,11 @@ class Home:
     """One home directory; several live side by side."""
 
     root: Path
+
+    @property
+    def identity(self) -> str:
+        """Eight characters that tell this home from the others of the host, for names of units and containers."""
+        return hashlib.sha256(str(self.root).encode()).hexdigest()[:8]
 
     @property
     def releases(self) -> Path:

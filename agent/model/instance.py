@@ -57,6 +57,8 @@ class Launch:
     `files` (path → digest) the rendered files whose change may be reloaded; `digest` covers both.
     Unless `whole_tree`, only the main process ends with the instance, not what it started: the daemon starts keepers.
     `image` is the id of the image to run `command` in; `container` the name of what then must be removed at the end.
+    `writable` are the folders it may write to where the engine can forbid all others; empty: no such list is kept.
+    `watchdog` is how often, in seconds, it reports to a service manager that it lives.
     `log_path` is appended to and rotated by the keeper; `ready_line` is a plain text looked for in the output.
     """
 
@@ -72,6 +74,8 @@ class Launch:
     whole_tree: bool = True
     image: str = ""
     container: str | None = None
+    writable: tuple[str, ...] = ()
+    watchdog: float | None = None
     success_exit_codes: tuple[int, ...] = (0,)
     stop_signal: str = "SIGTERM"
     stop_timeout: float = 10.0

@@ -1,4 +1,4 @@
-"""Start, renew, end and ask the daemon; under the process engine it has a keeper in a folder of its own."""
+"""Start, renew, end and ask the daemon; it runs on its services' engine, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -12,23 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import agent
+from agent.engine.base import Engine
 from agent.engine.process import ProcessEngine
 from agent.model.home import Home
 from agent.model.instance import InstanceState, Launch, ObservedInstance
+from agent.operations.engines import open_daemon_engine
 from agent.system.files import ensure_directory
+from agent.system.notify import watchdog_seconds
 
 INSTANCE = "daemon-1"
 _ANSWER_SECONDS = 2.0
+_WATCHDOG_SECONDS = 30.0
 _ALIVE = frozenset({InstanceState.STARTING, InstanceState.RUNNING, InstanceState.BACKOFF})
 
 
 def ensure_daemon(home: Home, *, wanted: bool) -> None:
     """Make the daemon run with this version of the agent, or not at all; one that does so already is left alone."""
-    engine = _engine(home)
+    engine = open_daemon_engine(home)
     if not wanted:
         remove_daemon(home)
         return
     launch = daemon_launch(home)
+    if not isinstance(engine, ProcessEngine):
+        launch = replace(launch, watchdog=_WATCHDOG_SECONDS)
     seen = _seen(engine)
     if seen is not None and seen.digest == launch.digest and seen.state in _ALIVE and seen.keeper_alive:
         return
@@ -42,7 +48,9 @@ def ensure_daemon(home: Home, *, wanted: bool) -> None:
 
 def keep_own_keeper(home: Home) -> bool:
     """In the daemon: have a new keeper adopt us when ours died; whether that was so."""
-    engine = _engine(home)
+    if watchdog_seconds() is not None:
+        return False  # a service manager looks after us
+    engine = open_daemon_engine(home)
     seen = _seen(engine)
     if seen is None or seen.keeper_alive or seen.pid != os.getpid():
         return False
@@ -53,7 +61,7 @@ def keep_own_keeper(home: Home) -> bool:
 
 def remove_daemon(home: Home) -> None:
     """End the daemon and its keeper; what they watched goes on."""
-    engine = _engine(home)
+    engine = open_daemon_engine(home)
     if _seen(engine) is not None:
         engine.remove(INSTANCE)
 
@@ -102,11 +110,7 @@ def ask_daemon(home: Home, request: dict[str, Any]) -> dict[str, Any] | None:
     return answer if isinstance(answer, dict) and answer.get("ok") else None
 
 
-def _engine(home: Home) -> ProcessEngine:
-    return ProcessEngine(home.daemon)
-
-
-def _seen(engine: ProcessEngine) -> ObservedInstance | None:
+def _seen(engine: Engine) -> ObservedInstance | None:
     return next((each for each in engine.observe() if each.instance == INSTANCE), None)
 
 

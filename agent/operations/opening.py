@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.engine.process import ProcessEngine
 from agent.errors import AgentError
 from agent.model.home import Home
+from agent.operations.engines import open_engine
 from agent.operations.releases import Release, latest
 from agent.operations.stack import Stack, secret_values
 from agent.render.launch import Surroundings
@@ -30,4 +30,6 @@ def open_release(home: Home, release: Release | None = None) -> Stack:
         key=store.key,
     )
     base = Path(release.base or ".")
-    return Stack(home=home, engine=ProcessEngine(home.root), desired=desired, around=around, base=base)
+    return Stack(
+        home=home, engine=open_engine(home, desired.settings.engine), desired=desired, around=around, base=base
+    )

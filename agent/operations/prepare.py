@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from dataclasses import dataclass, replace
@@ -135,13 +136,25 @@ def resolve_command(stack: Stack, service: DesiredService, name: str) -> str:
 
 def finished(stack: Stack, service: DesiredService, launch: Launch) -> Launch:
     """Return the launch as the engine needs it: absolute command, and the user as it exists now."""
-    launch = replace(launch, user=ensure_user(service.service.user))
+    launch = containerised(stack, service, replace(launch, user=ensure_user(service.service.user)))
+    return replace(launch, command=(resolve_command(stack, service, launch.command[0]), *launch.command[1:]))
+
+
+def containerised(stack: Stack, service: DesiredService, launch: Launch) -> Launch:
+    """Return the launch of an image as the `docker run` it is, any other as it came."""
     if launch.image:
         values = stack.variables(service)
         volumes = (values[f"VOLUME_{volume}"] for volume in (*service.service.volumes, *service.service.mounts))
         folders = (str(stack.home.service(service.name)), *volumes)
-        launch = in_container(launch, service.service, stack.home, folders=folders)
-    return replace(launch, command=(resolve_command(stack, service, launch.command[0]), *launch.command[1:]))
+        return in_container(launch, service.service, stack.home, folders=folders)
+    return launch
+
+
+def with_absolute_command(stack: Stack, service: DesiredService, launch: Launch) -> Launch:
+    """Return the launch with its command's path where the command is there; changes nothing on the host."""
+    with contextlib.suppress(CommandFailed):
+        return replace(launch, command=(resolve_command(stack, service, launch.command[0]), *launch.command[1:]))
+    return launch
 
 
 def _version(service: DesiredService) -> str:

@@ -13,6 +13,7 @@ from agent.model.home import Home
 from agent.model.instance import InstanceState, ObservedInstance
 from agent.operations.check_details import check_details
 from agent.operations.daemon import ask_daemon
+from agent.operations.engines import choose_engine
 from agent.operations.health import Verdict, judge_all
 from agent.operations.held import held_services
 from agent.operations.oneshots import completed_runs
@@ -44,6 +45,7 @@ def status(stack: Stack, *, details: bool = False) -> dict[str, Any]:
     return {
         "stack": stack.desired.settings.name,
         "engine": stack.engine.capabilities().name,
+        "engine_reason": choose_engine(stack.home, stack.desired.settings.engine).why,
         "verdict": _verdict(services, daemon["externals"] if daemon else []),
         "as_of": daemon["as_of"] if daemon else datetime.now(UTC).isoformat(timespec="seconds"),
         "daemon": {"pid": daemon["pid"], "since": daemon["since"]} if daemon else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +16,7 @@ _PROGRAM = 'docker rm --force "$1" >/dev/null 2>&1; shift; exec docker "$@"'
 
 def container_name(home: Home, instance: str) -> str:
     """Return the container's name: unique on the host, the same in every start."""
-    slug = hashlib.sha256(str(home.root).encode()).hexdigest()[:8]
-    return f"refnet-{slug}-{instance}"
+    return f"refnet-{home.identity}-{instance}"
 
 
 def in_container(launch: Launch, service: Service, home: Home, *, folders: tuple[str, ...]) -> Launch:

@@ -130,6 +130,7 @@ def build_launch(
         secret_environment={name: f"{values['SECRETS']}/{name}" for name in service.env.secret},
         user=around.users.get(service.user or ""),
         oneshot=service.is_oneshot,
+        writable=_writable(service, values),
         success_exit_codes=service.success_exit_codes,
         stop_signal=service.kill_signal,
         stop_timeout=service.kill_timeout.total_seconds(),
@@ -226,6 +227,15 @@ def restamp(desired: DesiredService, around: Surroundings) -> DesiredService:
 def files_digest(files: tuple[RenderedFile, ...], digests: Mapping[str, str]) -> str:
     """Return the name of the folder that holds this version of the files."""
     return _digest({file.path: f"{digests[file.path]} {file.mode:o}" for file in files})[:16]
+
+
+def _writable(service: Service, values: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the folders the service may write to; one without a user of its own is not held to them."""
+    if service.user is None:
+        return ()
+    volumes = (values[f"VOLUME_{volume}"] for volume in (*service.volumes, *service.mounts))
+    pushes = (values["CHECK_FILES"],) if service.takes_pushes else ()
+    return (values["RUN"], *pushes, *volumes)
 
 
 def _restart_text(service: Service) -> str:

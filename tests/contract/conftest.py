@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,11 @@ from agent.engine.base import Engine
 from agent.engine.fake import FakeEngine, FakeRun
 from agent.engine.keeper import processes
 from agent.engine.process import ProcessEngine
+from agent.engine.systemctl import Systemctl, find_systemctl
+from agent.engine.systemd import SystemdEngine
+from agent.model.home import Home
 from agent.model.instance import Exit, Launch, ObservedInstance
+from agent.render.systemd import UnitHost, render_unit
 
 DEADLINE = 8.0
 FOREVER = "exec sleep 300"
@@ -107,13 +112,49 @@ def _clear_away(engine: ProcessEngine) -> None:
         engine.remove(seen.instance)
 
 
-@pytest.fixture(params=["process", "fake"])
+def systemd_engine(home: Path, systemctl: Systemctl | None = None) -> SystemdEngine:
+    """Return an engine on the service manager of this machine."""
+    found = systemctl or find_systemctl()
+    assert isinstance(found, Systemctl)
+    host = UnitHost(home=Home(root=home.resolve()), version=found.version, user_manager=found.user)
+    return SystemdEngine(home, systemctl=found, render=partial(render_unit, host=host))
+
+
+@pytest.fixture
+def systemctl() -> Systemctl:
+    """The service manager of this machine."""
+    found = find_systemctl()
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+def _forget_units(engine: SystemdEngine) -> None:
+    for seen in engine.observe():
+        engine.remove(seen.instance)
+
+
+@pytest.fixture(params=["process", "systemd", "fake"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """A bench on each engine."""
-    engine = ProcessEngine(tmp_path) if request.param == "process" else FakeEngine()
+    if request.param == "systemd":
+        request.getfixturevalue("systemctl")
+    engine = {"process": ProcessEngine, "systemd": systemd_engine, "fake": lambda home: FakeEngine()}[request.param](
+        tmp_path
+    )
     yield Bench(engine, tmp_path)
     if isinstance(engine, ProcessEngine):
         _clear_away(engine)
+    if isinstance(engine, SystemdEngine):
+        _forget_units(engine)
+
+
+@pytest.fixture
+def units(systemctl: Systemctl, tmp_path: Path) -> Iterator[Bench]:
+    """A bench on the systemd engine."""
+    engine = systemd_engine(tmp_path, systemctl)
+    yield Bench(engine, tmp_path)
+    _forget_units(engine)
 
 
 @pytest.fixture
