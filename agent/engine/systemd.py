@@ -172,7 +172,7 @@ class SystemdEngine:
         state = state_of(shown, launch, stopped=self.units.is_stopped(instance))
         pid = int(shown["MainPID"]) or None
         waits = waits_for_window(shown, launch) and state is InstanceState.BACKOFF
-        fields = launch.fields if stored.intact else {**launch.fields, "unit": "was edited by hand"}
+        fields = launch.fields if stored.intact else {**launch.fields, "unit": "edits by hand"}
         return ObservedInstance(
             instance=instance,
             service=launch.service,

@@ -144,7 +144,7 @@ class UnitFiles:
             directory="/",
             log_path=str(self.home.logs / f"{instance}.log"),
             digest="lost",
-            fields={"unit": "was edited by hand, and no longer says what it runs"},
+            fields={"unit": "edits by hand that took out what it runs"},
         )
 
 

@@ -58,6 +58,7 @@ class Launch:
     Unless `whole_tree`, only the main process ends with the instance, not what it started: the daemon starts keepers.
     `image` is the id of the image to run `command` in; `container` the name of what then must be removed at the end.
     `writable` are the folders it may write to where the engine can forbid all others; empty: no such list is kept.
+    `reopens_output`: it opens /dev/stdout by name, as nginx does, so its output has to be a pipe.
     `watchdog` is how often, in seconds, it reports to a service manager that it lives.
     `log_path` is appended to and rotated by the keeper; `ready_line` is a plain text looked for in the output.
     """
@@ -75,6 +76,7 @@ class Launch:
     image: str = ""
     container: str | None = None
     writable: tuple[str, ...] = ()
+    reopens_output: bool = False
     watchdog: float | None = None
     success_exit_codes: tuple[int, ...] = (0,)
     stop_signal: str = "SIGTERM"

@@ -131,6 +131,7 @@ def build_launch(
         user=around.users.get(service.user or ""),
         oneshot=service.is_oneshot,
         writable=_writable(service, values),
+        reopens_output=_reopens_output(service, files),
         success_exit_codes=service.success_exit_codes,
         stop_signal=service.kill_signal,
         stop_timeout=service.kill_timeout.total_seconds(),
@@ -236,6 +237,11 @@ def _writable(service: Service, values: Mapping[str, str]) -> tuple[str, ...]:
     volumes = (values[f"VOLUME_{volume}"] for volume in (*service.volumes, *service.mounts))
     pushes = (values["CHECK_FILES"],) if service.takes_pushes else ()
     return (values["RUN"], *pushes, *volumes)
+
+
+def _reopens_output(service: Service, files: tuple[RenderedFile, ...]) -> bool:
+    texts = (*service.command, *service.env.clear.values(), *(file.text for file in files))
+    return any(name in text for text in texts for name in ("/dev/stdout", "/dev/stderr"))
 
 
 def _restart_text(service: Service) -> str:

@@ -87,7 +87,7 @@ def _process(launch: Launch, host: UnitHost) -> Iterator[str]:
         yield "RemainAfterExit=yes"
     yield f"Slice={SLICE}"
     # The colon keeps systemd from replacing $WORDS in it.
-    yield f"ExecStart=:{' '.join(map(_word, launch.command))}"
+    yield f"ExecStart=:{' '.join(map(_word, _command(launch, host)))}"
     instances = host.home.instances
     note = (str(instances / "note-exit"), str(instances / launch.instance), launch.instance, launch.service)
     yield f"ExecStopPost=-+/bin/sh {' '.join(map(_word, note))}"
@@ -98,6 +98,15 @@ def _process(launch: Launch, host: UnitHost) -> Iterator[str]:
         if launch.user.groups:
             yield f"SupplementaryGroups={' '.join(map(str, launch.user.groups))}"
     yield f"UMask={launch.umask:04o}"
+
+
+def _command(launch: Launch, host: UnitHost) -> tuple[str, ...]:
+    """Return the command; one that opens /dev/stdout gets a pipe, because the journal's socket cannot be opened."""
+    if not launch.reopens_output:
+        return launch.command
+    program = 'name=$1; shift; exec "$@" > >(exec systemd-cat --identifier="$name") 2>&1'
+    name = unit_name(host.home, launch.instance).removesuffix(".service")
+    return ("/bin/bash", "-c", program, "bash", name, *launch.command)
 
 
 def _environment(launch: Launch, host: UnitHost) -> Iterator[str]:

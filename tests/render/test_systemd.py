@@ -10,14 +10,18 @@ from pathlib import Path
 import pytest
 
 from agent.config.read import read_settings
+from agent.model.desired import RenderedFile
 from agent.model.home import Home
 from agent.model.instance import Launch, LaunchLimits, LaunchRestart, User
 from agent.render.container import in_container
+from agent.render.files import render_files
 from agent.render.launch import CodeVersion, Surroundings, build_launch
 from agent.render.systemd import UnitHost, render_unit, unit_name
-from agent.system.assets import catalogue
+from agent.render.templates import Templates
+from agent.system.assets import asset_directory, catalogue
 
 ROOT = Path(__file__).parent.parent.parent
+TEMPLATES = Templates({"jobs": asset_directory("jobs"), "templates": asset_directory("templates")})
 GOLDEN = ROOT / "tests" / "golden" / "systemd"
 SETTINGS = read_settings(ROOT / "examples/refnet/refnet.yaml", catalogue=catalogue()).settings
 HOME = Home(root=Path("/var/lib/refnet-agent"))
@@ -30,7 +34,10 @@ def launch_of(name: str) -> Launch:
     users = {each.user: User(uid=990, gid=990) for each in SETTINGS.services.values() if each.user}
     around = Surroundings(settings=SETTINGS, home=HOME, users=users)
     code = CodeVersion(digest="c0de", environment="e417") if service.source else None
-    launch = build_launch(service, around, number=1, code=code, files=(), image="sha256:1a6e" if service.image else "")
+    files = render_files(service, SETTINGS, HOME, TEMPLATES)
+    launch = build_launch(
+        service, around, number=1, code=code, files=files, image="sha256:1a6e" if service.image else ""
+    )
     if launch.image:
         return in_container(launch, service, HOME, folders=(str(HOME.service(name)),))
     return launch
@@ -80,6 +87,17 @@ def test_words_arrive_as_they_were_written() -> None:
 
     assert 'ExecStart=:/bin/web "50%%" "$HOME" "say \\"hi\\"" "a\\\\b" ";" "" "two\\nlines"\n' in text
     assert 'Environment="A=1 %%i"\n' in text
+
+
+def test_a_service_whose_files_name_its_output_gets_a_pipe() -> None:
+    """nginx opens /dev/stdout, which a socket to the journal refuses."""
+    files = (RenderedFile(path="nginx.conf", text="access_log /dev/stdout;"),)
+    around = Surroundings(settings=SETTINGS, home=HOME)
+    launch = build_launch(SETTINGS.services["gateway"], around, number=1, code=None, files=files)
+
+    assert launch.reopens_output
+    assert "systemd-cat" in render_unit(launch, HOST)
+    assert "systemd-cat" not in render_unit(launch_of("postgres"), HOST)
 
 
 def test_attempts_become_the_start_limit() -> None:
